@@ -1,0 +1,28 @@
+//! The language of scenario files: what can be written, and what is wrong with what was written.
+
+mod action;
+mod checks;
+mod fields;
+mod headers;
+mod mistake;
+mod needs;
+mod parse;
+mod payload;
+mod reference;
+mod schema;
+mod scope;
+mod suite;
+mod value;
+mod verbs;
+
+pub use action::{
+    Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scenario, SignalKind, SocketName,
+    Source, Span, Start, Step, Target, TcpState, Timing,
+};
+pub use mistake::{Located, Mistake, Mistakes, suggest};
+pub use needs::{NotApplicable, applies, starts};
+pub use parse::parse;
+pub use payload::{Payload, show};
+pub use reference::reference_page;
+pub use schema::scenario_schema;
+pub use suite::{Filter, Suite, SuiteError, standard};

@@ -1,0 +1,87 @@
+//! Bytes that a scenario sends, types or expects, written as text, as hexadecimal or as a count.
+
+use std::borrow::Cow;
+
+/// Bytes, as a scenario states them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// The bytes themselves.
+    Bytes(Vec<u8>),
+    /// So many bytes of a fixed sequence in which all 256 values occur and no two stretches are alike.
+    Pattern(usize),
+    /// So many numbered lines: `line 1`, `line 2`, …
+    Lines(usize),
+}
+
+/// The most bytes that one payload may have: 64 MiB.
+pub const LARGEST: usize = 64 << 20;
+
+impl Payload {
+    /// The bytes.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Payload::Bytes(bytes) => Cow::Borrowed(bytes),
+            Payload::Pattern(length) => Cow::Owned(pattern(*length)),
+            Payload::Lines(count) => {
+                Cow::Owned((1..=*count).flat_map(|number| format!("line {number}\n").into_bytes()).collect())
+            }
+        }
+    }
+
+    /// Whether there are no bytes: as an expectation, that nothing comes.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Payload::Bytes(bytes) => bytes.is_empty(),
+            Payload::Pattern(count) | Payload::Lines(count) => *count == 0,
+        }
+    }
+}
+
+/// A linear congruential sequence (Knuth's MMIX constants), top byte: cheap, and no period within 64 MiB.
+fn pattern(length: usize) -> Vec<u8> {
+    let mut state: u64 = 1;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(length)
+    .collect()
+}
+
+/// Bytes as a person can read them: quoted, escaped, and cut in the middle when they are many.
+pub fn show(bytes: &[u8]) -> String {
+    const HEAD: usize = 48;
+    const TAIL: usize = 16;
+    if bytes.len() <= HEAD + TAIL {
+        return format!("\"{}\"", bytes.escape_ascii()).replace("\\'", "'");
+    }
+    let (head, tail) = (&bytes[..HEAD], &bytes[bytes.len() - TAIL..]);
+    let left_out = bytes.len() - HEAD - TAIL;
+    format!("\"{}…\" ({left_out} bytes) \"…{}\"", head.escape_ascii(), tail.escape_ascii()).replace("\\'", "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_has_every_byte_value_and_is_the_same_each_time() {
+        let bytes = Payload::Pattern(8192).bytes().into_owned();
+        assert_eq!(bytes.len(), 8192);
+        assert!((0..=255u8).all(|value| bytes.contains(&value)));
+        assert_eq!(bytes, *Payload::Pattern(8192).bytes());
+    }
+
+    #[test]
+    fn lines_are_numbered() {
+        assert_eq!(&*Payload::Lines(2).bytes(), b"line 1\nline 2\n");
+    }
+
+    #[test]
+    fn shown_bytes_are_escaped_and_bounded() {
+        assert_eq!(show(b"it's\xff\n"), r#""it's\xff\n""#);
+        let long = show(&[b'x'; 100_000]);
+        assert!(long.len() < 200, "{long}");
+        assert!(long.contains("99936 bytes"), "{long}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Sets of scenarios: the standard suite inside the binary, and folders of files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::action::{Level, Scenario, Source};
+use super::mistake::Mistakes;
+use super::parse::parse;
+
+include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
+
+/// A set of scenarios, in the order of their ids.
+#[derive(Debug, Clone, Default)]
+pub struct Suite {
+    /// The scenarios.
+    pub scenarios: Vec<Scenario>,
+}
+
+/// Why a suite could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// A file or folder could not be read.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no scenario file in it.
+    #[error("{path}: there is no scenario file (NAME.toml) in it", path = .0.display())]
+    Empty(PathBuf),
+    /// Two files would have the same id.
+    #[error("`{id}` is the id of two files: {first} and {second}")]
+    SameId {
+        /// The id.
+        id: String,
+        /// The file that had it first.
+        first: String,
+        /// The other file.
+        second: String,
+    },
+    /// Files are invalid; nothing is played.
+    #[error("{count} of the scenario files {verb} invalid", count = .0.len(), verb = if .0.len() == 1 { "is" } else { "are" })]
+    Invalid(Vec<Mistakes>),
+}
+
+/// The standard suite.
+pub fn standard() -> Result<Suite, SuiteError> {
+    read_all(SCENARIOS.iter().map(|(id, text)| {
+        let source = Source { path: format!("scenarios/{id}.toml"), text: (*text).to_owned() };
+        ((*id).to_owned(), source)
+    }))
+}
+
+impl Suite {
+    /// Reads files, and all files below folders. The mistakes of all files are gathered.
+    pub fn load(paths: &[PathBuf]) -> Result<Suite, SuiteError> {
+        let mut sources = Vec::new();
+        for path in paths {
+            let mut files = Vec::new();
+            walk(path, &mut files)?;
+            if files.is_empty() {
+                return Err(SuiteError::Empty(path.clone()));
+            }
+            let root = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
+            for file in files {
+                let text = std::fs::read_to_string(&file).map_err(|source| SuiteError::Io { path: file.clone(), source })?;
+                let id = file.strip_prefix(root).unwrap_or(&file).with_extension("");
+                let id: Vec<_> = id.iter().map(|part| part.to_string_lossy()).collect();
+                sources.push((id.join("/"), Source { path: file.display().to_string(), text }));
+            }
+        }
+        read_all(sources)
+    }
+}
+
+fn read_all(sources: impl IntoIterator<Item = (String, Source)>) -> Result<Suite, SuiteError> {
+    let mut scenarios: BTreeMap<String, Scenario> = BTreeMap::new();
+    let mut invalid = Vec::new();
+    for (id, source) in sources {
+        if let Some(other) = scenarios.get(&id) {
+            return Err(SuiteError::SameId { id, first: other.source.path.clone(), second: source.path });
+        }
+        match parse(&id, source) {
+            Ok(scenario) => {
+                scenarios.insert(id, scenario);
+            }
+            Err(mistakes) => invalid.push(mistakes),
+        }
+    }
+    if invalid.is_empty() { Ok(Suite { scenarios: scenarios.into_values().collect() }) } else { Err(SuiteError::Invalid(invalid)) }
+}
+
+fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SuiteError> {
+    let failed = |source| SuiteError::Io { path: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let mut entries: Vec<_> = std::fs::read_dir(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let child = entry.path();
+        // A link to a folder could lead in a circle; a link to a file cannot.
+        let folder = entry.file_type().map_err(failed)?.is_dir();
+        if folder {
+            walk(&child, files)?;
+        } else if child.extension().is_some_and(|ending| ending == "toml") {
+            files.push(child);
+        }
+    }
+    Ok(())
+}
+
+/// Which scenarios of a suite are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    words: Vec<(String, Option<glob::Pattern>)>,
+    levels: Vec<Level>,
+}
+
+impl Filter {
+    /// Words are ids, beginnings of ids (a chapter is one), or globs; a scenario is wanted if one fits, or if there
+    /// are none. Levels likewise.
+    pub fn new(words: &[String], levels: &[Level]) -> Result<Filter, glob::PatternError> {
+        let words = words
+            .iter()
+            .map(|word| {
+                let word = word.trim_end_matches(".toml").trim_start_matches("scenarios/").to_owned();
+                let pattern = if word.contains(['*', '?', '[']) { Some(glob::Pattern::new(&word)?) } else { None };
+                Ok((word, pattern))
+            })
+            .collect::<Result<_, glob::PatternError>>()?;
+        Ok(Filter { words, levels: levels.to_vec() })
+    }
+
+    /// Whether a scenario is wanted.
+    pub fn wants(&self, scenario: &Scenario) -> bool {
+        let fits = |(word, pattern): &(String, Option<glob::Pattern>)| match pattern {
+            Some(pattern) => pattern.matches(&scenario.id),
+            None => scenario.id.starts_with(word.as_str()),
+        };
+        (self.words.is_empty() || self.words.iter().any(fits))
+            && (self.levels.is_empty() || self.levels.contains(&scenario.level))
+    }
+}
