@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+use nix::sys::socket::{MsgFlags, send};
 
 use crate::Program;
 use crate::unp::{self, Failed};
@@ -53,7 +53,7 @@ fn str_cli(sock: &OwnedFd) -> Result<(), Failed> {
 /// The echo of a last line without a newline ends where the connection ends: this end is closed
 /// first, the other one is read until end of file (UNPv1 §6.6).
 fn last_echo(sock: &OwnedFd, sent: usize, echo: &mut Lines<&OwnedFd>) -> Result<(), Failed> {
-    shutdown(sock.as_raw_fd(), Shutdown::Write).map_err(Failed::talk("shutdown"))?;
+    unp::half_close(sock)?;
     let mut received = 0;
     loop {
         let some = echo.some().map_err(Failed::talk("read"))?;
@@ -138,7 +138,7 @@ impl<F: AsFd> Lines<F> {
 
     /// Reads once and says how much came.
     fn fill(&mut self) -> nix::Result<usize> {
-        let mut some = [0; 64 * 1024];
+        let mut some = [0; unp::BUFFER];
         let n = unp::read_some(&self.fd, &mut some)?;
         self.buf.drain(..self.start);
         self.start = 0;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+use nix::sys::socket::{MsgFlags, send};
 
 use crate::Program;
 use crate::unp::{self, Failed};
@@ -30,15 +30,15 @@ fn run(args: &[OsString]) -> Result<(), Failed> {
 
 fn str_cli(sock: &OwnedFd) -> Result<(), Failed> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
-    let mut buf = [0; 64 * 1024];
+    let mut buf = [0; unp::BUFFER];
     // Read from the input, and not yet sent. No more is read before all of it is out.
     let mut unsent = Vec::new();
-    let mut end_of_input = false;
+    let mut half_closed = false;
     loop {
         let mut wish = PollFlags::POLLIN;
         wish.set(PollFlags::POLLOUT, !unsent.is_empty());
         let mut fds = vec![PollFd::new(sock.as_fd(), wish)];
-        if unsent.is_empty() && !end_of_input {
+        if unsent.is_empty() && !half_closed {
             fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut fds, PollTimeout::NONE) {
@@ -49,21 +49,21 @@ fn str_cli(sock: &OwnedFd) -> Result<(), Failed> {
         // Also if poll cannot tell, as for some devices on macOS: then the read waits.
         let input = fds.get(1).is_some_and(|fd| fd.any().unwrap_or(true));
 
-        if server.intersects(!PollFlags::POLLOUT) {
-            match unp::read_some(sock, &mut buf).map_err(Failed::talk("read"))? {
-                0 if end_of_input => return Ok(()),
-                0 => return Err(Failed::ServerTerminated(None)),
-                n => unp::writen(&stdout, &buf[..n]).map_err(Failed::call("stdout"))?,
-            }
-        }
         if input {
             match unp::read_some(&stdin, &mut buf).map_err(Failed::call("stdin"))? {
                 0 => {
                     // There is no more to send, but there may be more to come (UNPv1 §6.6).
-                    end_of_input = true;
-                    shutdown(sock.as_raw_fd(), Shutdown::Write).map_err(Failed::talk("shutdown"))?;
+                    half_closed = unp::half_close(sock)?;
                 }
                 n => unsent.extend_from_slice(&buf[..n]),
+            }
+        }
+        // After the input: if both have ended, the server's end is not premature.
+        if server.intersects(!PollFlags::POLLOUT) {
+            match unp::read_some(sock, &mut buf).map_err(Failed::talk("read"))? {
+                0 if half_closed => return Ok(()),
+                0 => return Err(Failed::ServerTerminated(None)),
+                n => unp::writen(&stdout, &buf[..n]).map_err(Failed::call("stdout"))?,
             }
         }
         if !unsent.is_empty() {

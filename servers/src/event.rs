@@ -89,7 +89,7 @@ impl Client {
 
     fn try_echo(&mut self) -> nix::Result<bool> {
         if self.unsent.is_empty() {
-            let mut buf = [0; 64 * 1024];
+            let mut buf = [0; unp::BUFFER];
             let n = read(&self.sock, &mut buf)?;
             if n == 0 {
                 return Ok(false);

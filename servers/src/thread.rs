@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::thread;
 
+use nix::errno::Errno;
+
 use crate::Program;
 use crate::unp::{self, Failed, Listener};
 
@@ -26,7 +28,8 @@ fn serve(args: &[OsString]) -> Result<Infallible, Failed> {
         };
         if let Err(why) = thread::Builder::new().spawn(echo) {
             // The closure has been dropped, and with it the connected socket.
-            unp::complain(&PROGRAM, format_args!("thread: {why}"));
+            let errno = Errno::from_raw(why.raw_os_error().unwrap_or_default());
+            unp::complain(&PROGRAM, Failed::Call("thread", errno));
         }
     }
 }

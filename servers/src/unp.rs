@@ -14,8 +14,8 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrStorage, accept, bind, connect, listen, setsockopt,
-    socket, sockopt,
+    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, SockaddrStorage, accept, bind, connect, listen,
+    setsockopt, shutdown, socket, sockopt,
 };
 use nix::unistd::{read, write};
 
@@ -26,6 +26,9 @@ const SERV_PORT: u16 = 9877;
 
 /// How many connections may wait to be accepted, where the system allows as many (UNPv1 §4.5).
 const LISTENQ: i32 = 1024;
+
+/// How many bytes are read at once.
+pub(crate) const BUFFER: usize = 16 * 1024;
 
 // ---- Errors and messages ------------------------------------------------------------------------
 
@@ -61,12 +64,21 @@ impl Display for Failed {
         match self {
             Failed::Usage => write!(f, "usage"),
             Failed::BadAddress(what) => write!(f, "bad address: {what}"),
-            Failed::Call(name, errno) => write!(f, "{name}: {}", errno.desc()),
+            Failed::Call(name, errno) => write!(f, "{name}: {}", text(*errno)),
             Failed::ServerTerminated(None) => write!(f, "server terminated prematurely"),
             Failed::ServerTerminated(Some(errno)) => {
-                write!(f, "server terminated prematurely: {}", errno.desc())
+                write!(f, "server terminated prematurely: {}", text(*errno))
             }
         }
+    }
+}
+
+/// What the system calls this error; nix has its own words for some.
+fn text(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_owned(),
+        None => text,
     }
 }
 
@@ -130,7 +142,7 @@ fn write_all_by(mut write: impl FnMut(&[u8]) -> nix::Result<usize>, mut rest: &[
 /// # Errors
 /// That of the read or write that failed; ECONNRESET and EPIPE mean that the client has gone.
 pub fn str_echo(from: impl AsFd, to: impl AsFd) -> nix::Result<()> {
-    let mut buf = [0; 16 * 1024];
+    let mut buf = [0; BUFFER];
     loop {
         match read_some(&from, &mut buf)? {
             0 => return Ok(()),
@@ -189,6 +201,16 @@ pub(crate) fn tcp_connect(args: &[OsString]) -> Result<OwnedFd, Failed> {
     Ok(sock)
 }
 
+/// Sends the FIN and goes on reading (UNPv1 §6.6). False if a RST was faster and there is no
+/// connection left: what has come before it, and then the RST, can still be read.
+pub(crate) fn half_close(sock: &OwnedFd) -> Result<bool, Failed> {
+    match shutdown(sock.as_raw_fd(), Shutdown::Write) {
+        Ok(()) => Ok(true),
+        Err(Errno::ENOTCONN) => Ok(false),
+        Err(errno) => Err(Failed::Call("shutdown", errno)),
+    }
+}
+
 /// The listening socket of a server.
 pub(crate) struct Listener {
     program: &'static Program,
@@ -201,7 +223,8 @@ pub(crate) struct Listener {
 impl Listener {
     /// Listens on the wildcard address: socket, bind, listen (UNPv1 §4.2, §4.4, §4.5).
     pub(crate) fn open(program: &'static Program, port: u16) -> Result<Self, Failed> {
-        let spare = File::open("/dev/null").ok();
+        // First, so that it has the lowest number, should the limit be lowered later.
+        let spare = spare();
         let sock =
             socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).map_err(Failed::call("socket"))?;
         // Or a restart would fail while a connection of the last run is still there (UNPv1 §7.5).
@@ -217,6 +240,7 @@ impl Listener {
     /// that nothing more can be done.
     pub(crate) fn accept(&mut self) -> nix::Result<OwnedFd> {
         let mut client_waits = false;
+        self.spare = self.spare.take().or_else(spare);
         loop {
             match self.try_accept() {
                 // Linux takes a descriptor before it looks for a client: wait for one, and try
@@ -261,10 +285,10 @@ impl Listener {
     pub(crate) fn turn_away(&mut self, shortage: Errno) -> nix::Result<()> {
         drop(self.spare.take().ok_or(shortage)?);
         let accepted = self.try_accept().map(drop);
-        self.spare = File::open("/dev/null").ok();
+        self.spare = spare();
         match accepted {
             Ok(()) => {
-                let why = shortage.desc();
+                let why = text(shortage);
                 complain(self.program, format_args!("accept: {why}: a client is turned away"));
                 Ok(())
             }
@@ -278,6 +302,10 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.sock.as_fd()
     }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 /// Descriptors or memory have run out: trying again does not help, and the client stays queued.

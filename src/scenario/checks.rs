@@ -220,7 +220,7 @@ fn sockets(names: Vec<String>) -> Vec<SocketName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::TcpState;
+    use crate::tcp::TcpState;
 
     #[test]
     fn every_tcp_state_can_be_written() {

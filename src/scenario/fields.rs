@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::action::{CountOrBaseline, ExitStatus, Limits, TcpState};
+use super::action::{CountOrBaseline, ExitStatus, Limits};
 use super::payload::Payload;
 use super::value::Value;
+use crate::tcp::TcpState;
 
 /// The values of one step by their keys. Each accessor takes a value out; `None` where the key was left out.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ mod verbs;
 
 pub use action::{
     Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scenario, SignalKind, SocketName,
-    Source, Span, Start, Step, Target, TcpState, Timing,
+    Source, Span, Start, Step, Target, Timing,
 };
 pub use mistake::{Located, Mistake, Mistakes, suggest};
 pub use needs::{NotApplicable, applies, starts};

@@ -1,0 +1,11 @@
+//! Observation on Linux: `/proc`, sock_diag, pidfds.
+
+mod calls;
+mod pidfd;
+mod proc;
+mod sock_diag;
+mod stillness;
+
+pub use pidfd::PidFd;
+pub use proc::ProcessTable;
+pub use sock_diag::SocketTable;

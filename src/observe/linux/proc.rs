@@ -1,0 +1,198 @@
+//! Processes and their descriptors, through `/proc` (proc(5)).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use crate::observe::{Descriptor, DescriptorKind, End, Process};
+
+use super::calls::Call;
+
+/// The processes of a stage.
+#[derive(Debug, Clone)]
+pub enum ProcessTable {
+    /// `/proc` shows the stage's processes and no others.
+    Own,
+    /// `/proc` shows other processes too: only descendants of this one count, `translate` where the ids that
+    /// it shows are not those by which the stage's processes know each other.
+    Below {
+        /// The process at the root, by the id that `/proc` shows.
+        root: i32,
+        /// Whether the stage has a process namespace of its own.
+        translate: bool,
+    },
+}
+
+impl ProcessTable {
+    /// All processes of the stage, the runner's own among them, in the order of their start.
+    pub fn list(&self) -> io::Result<Vec<Process>> {
+        let mut processes = Vec::new();
+        match self {
+            ProcessTable::Own => {
+                for entry in fs::read_dir("/proc")? {
+                    let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+                    processes.extend(number.and_then(read_process));
+                }
+            }
+            ProcessTable::Below { root, translate } => {
+                descend(*root, &mut processes);
+                if *translate {
+                    translate_ids(&mut processes);
+                }
+            }
+        }
+        processes.sort_by_key(|process| (process.started, process.seen_as));
+        Ok(processes)
+    }
+
+    /// The open descriptors of a process, by number.
+    pub fn descriptors(&self, process: &Process) -> io::Result<Vec<Descriptor>> {
+        let mut descriptors = Vec::new();
+        let folder = format!("/proc/{}/fd", process.seen_as);
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // A descriptor can be closed while we read the table.
+            let Ok(link) = fs::read_link(entry.path()) else { continue };
+            let link = link.to_string_lossy();
+            let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse().ok());
+            let kind = inode.map_or_else(|| DescriptorKind::Other(link.into_owned()), DescriptorKind::Socket);
+            descriptors.push(Descriptor { number, kind });
+        }
+        descriptors.sort_by_key(|descriptor| descriptor.number);
+        Ok(descriptors)
+    }
+
+    /// The system calls that the threads of a process sleep in, by the names that scenarios use; `?` for others.
+    pub fn asleep_in(&self, process: &Process) -> Vec<String> {
+        task_ids(process.seen_as)
+            .into_iter()
+            .filter_map(|task| read_text(&format!("/proc/{}/task/{task}/syscall", process.seen_as)).ok())
+            .filter_map(|line| Call::parse(&line))
+            .map(|call| call.family().map_or_else(|| format!("call {}", call.number), str::to_owned))
+            .collect()
+    }
+
+    /// The value of an environment variable that the process was started with.
+    pub fn environment(&self, process: &Process, name: &str) -> Option<String> {
+        let bytes = fs::read(format!("/proc/{}/environ", process.seen_as)).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        text.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    }
+
+    /// The command line of a process, as ps shows it.
+    pub fn command(&self, process: &Process) -> Option<String> {
+        let bytes = fs::read(format!("/proc/{}/cmdline", process.seen_as)).ok()?;
+        let words: Vec<_> =
+            bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
+    /// The id of the calling process as `/proc` shows it.
+    pub fn own_id() -> io::Result<i32> {
+        let link = fs::read_link("/proc/self")?;
+        link.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| io::Error::other("/proc/self is not a number"))
+    }
+}
+
+/// Reads a file of `/proc` in one go: such a file has no length beforehand.
+pub(super) fn read_text(path: &str) -> io::Result<String> {
+    let mut buffer = [0u8; 4096];
+    let length = File::open(path)?.read(&mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// The threads of a process.
+pub(super) fn task_ids(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn read_process(pid: i32) -> Option<Process> {
+    parse_stat(&read_text(&format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name stands in parentheses and may hold parentheses itself: the fields begin behind the last one.
+fn parse_stat(line: &str) -> Option<Process> {
+    let (start, end) = (line.find('(')?, line.rfind(')')?);
+    let pid = line[..start].trim().parse().ok()?;
+    let fields: Vec<&str> = line[end + 1..].split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    // fields[0] is field 3 of proc(5).
+    let state = fields.first()?.chars().next()?;
+    Some(Process {
+        pid,
+        seen_as: pid,
+        parent: fields.get(1)?.parse().ok()?,
+        state,
+        name: line[start + 1..end].to_owned(),
+        started: number(19)?,
+        threads: number(17)?,
+        end: (state == 'Z').then(|| number(49).map(|status| End::from_wait_status(status as i32))).flatten(),
+    })
+}
+
+fn descend(root: i32, processes: &mut Vec<Process>) {
+    let mut waiting: Vec<PathBuf> = vec![format!("/proc/{root}").into()];
+    while let Some(folder) = waiting.pop() {
+        let Some(pid) = folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if processes.iter().any(|process: &Process| process.seen_as == pid) {
+            continue;
+        }
+        processes.extend(read_process(pid));
+        for task in task_ids(pid) {
+            let Ok(children) = read_text(&format!("/proc/{pid}/task/{task}/children")) else { continue };
+            waiting.extend(children.split_whitespace().map(|child| PathBuf::from(format!("/proc/{child}"))));
+        }
+    }
+}
+
+/// Replaces the ids that `/proc` shows by those of the innermost namespace: the last of `NSpid`.
+fn translate_ids(processes: &mut [Process]) {
+    let inner = |pid: i32| -> Option<i32> {
+        let status = read_text(&format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        line.split_whitespace().last()?.parse().ok()
+    };
+    let ids: Vec<(i32, i32)> =
+        processes.iter().filter_map(|process| Some((process.seen_as, inner(process.seen_as)?))).collect();
+    let find = |seen: i32| ids.iter().find(|(outer, _)| *outer == seen).map_or(0, |(_, inner)| *inner);
+    for process in processes {
+        process.pid = find(process.seen_as);
+        process.parent = find(process.parent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_is_parsed() {
+        let mut fields = vec!["0"; 50];
+        fields[0] = "Z";
+        fields[1] = "11";
+        fields[17] = "1";
+        fields[19] = "777";
+        fields[49] = "256";
+        let line = format!("14 (a) (b) S) {}", fields.join(" "));
+        let process = parse_stat(&line).unwrap();
+        assert_eq!((process.pid, process.parent, process.state, process.name.as_str()), (14, 11, 'Z', "a) (b) S"));
+        assert_eq!(process.end, Some(End::Exited(1)));
+    }
+
+    #[test]
+    fn the_tree_below_a_process_has_its_children() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let own = ProcessTable::own_id().unwrap();
+        let table = ProcessTable::Below { root: own, translate: false };
+        let list = table.list().unwrap();
+        let found = list.iter().find(|process| process.pid == child.id() as i32).unwrap();
+        assert_eq!(found.parent, own);
+        assert!(table.descriptors(found).unwrap().len() >= 3);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,152 @@
+//! The table of TCP sockets, through NETLINK_SOCK_DIAG (sock_diag(7), linux/inet_diag.h).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+
+use crate::observe::{Pair, Socket, Timer};
+use crate::tcp::TcpState;
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// NLM_F_REQUEST | NLM_F_DUMP
+const DUMP: u16 = 0x1 | 0x300;
+const HEADER: usize = 16;
+/// sizeof(struct inet_diag_req_v2)
+const REQUEST: usize = 56;
+/// sizeof(struct inet_diag_msg)
+const MESSAGE: usize = 72;
+
+/// The sockets of the network namespace in which it was opened.
+pub struct SocketTable {
+    netlink: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl SocketTable {
+    /// Opens the table of the caller's network namespace.
+    pub fn open() -> io::Result<SocketTable> {
+        let netlink =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
+        Ok(SocketTable { netlink, buffer: vec![0; 32 << 10] })
+    }
+
+    /// All TCP sockets, IPv4 and IPv6. IPv4 addresses that IPv6 sockets carry are shown as IPv4.
+    pub fn list(&mut self) -> io::Result<Vec<Socket>> {
+        let mut sockets = Vec::new();
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            self.dump(family as u8, &mut sockets)?;
+        }
+        Ok(sockets)
+    }
+
+    fn dump(&mut self, family: u8, sockets: &mut Vec<Socket>) -> io::Result<()> {
+        let mut request = [0u8; HEADER + REQUEST];
+        request[0..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
+        request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        request[6..8].copy_from_slice(&DUMP.to_ne_bytes());
+        request[HEADER] = family;
+        request[HEADER + 1] = libc::IPPROTO_TCP as u8;
+        request[HEADER + 4..HEADER + 8].copy_from_slice(&u32::MAX.to_ne_bytes());
+        send(self.netlink.as_raw_fd(), &request, MsgFlags::empty())?;
+        loop {
+            let length = recv(self.netlink.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
+            let mut rest = &self.buffer[..length];
+            while rest.len() >= HEADER {
+                let size = u32_at(rest, 0) as usize;
+                let kind = u16::from_ne_bytes([rest[4], rest[5]]);
+                let body = rest.get(HEADER..size).ok_or_else(|| io::Error::other("a truncated netlink message"))?;
+                match kind {
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => {
+                        return Err(io::Error::from_raw_os_error(-(u32_at(body, 0) as i32)));
+                    }
+                    _ => sockets.extend(parse(body)),
+                }
+                rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_ne_bytes(word)
+}
+
+/// struct inet_diag_msg: family, state, timer, retrans; then sport, dport (network order), src[16], dst[16], if,
+/// cookie[2]; then expires, rqueue, wqueue, uid, inode.
+fn parse(message: &[u8]) -> Option<Socket> {
+    if message.len() < MESSAGE {
+        return None;
+    }
+    let address = |at: usize, port: usize| {
+        let port = u16::from_be_bytes([message[port], message[port + 1]]);
+        let ip = if i32::from(message[0]) == libc::AF_INET {
+            IpAddr::from(Ipv4Addr::new(message[at], message[at + 1], message[at + 2], message[at + 3]))
+        } else {
+            let mut octets = [0; 16];
+            octets.copy_from_slice(&message[at..at + 16]);
+            Ipv6Addr::from(octets).to_canonical()
+        };
+        SocketAddr::new(ip, port)
+    };
+    let expires = u32_at(message, 52);
+    Some(Socket {
+        pair: Pair { local: address(8, 4), remote: address(24, 6) },
+        state: state(message[1])?,
+        timer: match message[2] {
+            0 => Timer::Off,
+            2 => Timer::Keepalive(expires),
+            3 => Timer::TimeWait,
+            4 => Timer::Probe,
+            _ => Timer::Retransmit,
+        },
+        unread: u32_at(message, 56),
+        unsent: u32_at(message, 60),
+        inode: u64::from(u32_at(message, 68)),
+    })
+}
+
+/// The numbers of the kernel's enum (net/tcp_states.h); 7 is CLOSE, a socket that is not connected.
+fn state(number: u8) -> Option<TcpState> {
+    Some(match number {
+        1 => TcpState::Established,
+        2 => TcpState::SynSent,
+        3 | 12 => TcpState::SynRecv,
+        4 => TcpState::FinWait1,
+        5 => TcpState::FinWait2,
+        6 => TcpState::TimeWait,
+        8 => TcpState::CloseWait,
+        9 => TcpState::LastAck,
+        10 => TcpState::Listen,
+        11 => TcpState::Closing,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn both_ends_of_a_connection_are_listed_with_inodes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (_server, _) = listener.accept().unwrap();
+        let sockets = SocketTable::open().unwrap().list().unwrap();
+        let pair = Pair { local: client.local_addr().unwrap(), remote: client.peer_addr().unwrap() };
+        for pair in [pair, pair.reversed()] {
+            let end = sockets.iter().find(|socket| socket.pair == pair).unwrap();
+            assert_eq!(end.state, TcpState::Established);
+            assert_ne!(end.inode, 0);
+        }
+        let listening = |socket: &&Socket| socket.pair.local == listener.local_addr().unwrap();
+        assert!(sockets.iter().filter(listening).any(|socket| socket.state == TcpState::Listen));
+    }
+}

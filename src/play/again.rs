@@ -1,0 +1,106 @@
+//! The look again after the last step: a server that only seemed to pass is found out.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::expect::plural;
+use super::scene::Scene;
+use super::steps::{Leftover, Miss, Stop, Topic};
+use super::verdict::Ordinary;
+use crate::observe::End;
+use crate::scenario::Role;
+
+/// Signals that end a program because of its own fault.
+const CRASHES: [Signal; 7] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGABRT,
+    Signal::SIGSYS,
+    Signal::SIGTRAP,
+];
+
+impl Scene {
+    /// Is the server alive, listening, serving a fresh client that leaves no more behind than any other does? Has any
+    /// process crashed?
+    pub fn look_again(&mut self) -> Result<(), Stop> {
+        self.clear_away()?;
+        let crashed = self.known.iter().filter(|(_, known)| !known.end_was_asked_for).find_map(|((pid, _), known)| {
+            let Some(End::Signalled(number)) = known.end else { return None };
+            let signal = Signal::try_from(number).ok()?;
+            CRASHES.contains(&signal).then(|| format!("process {pid} of {} was ended by {signal}", known.program))
+        });
+        if let Some(observed) = crashed {
+            return again(Topic::Crash, "no process has crashed", observed);
+        }
+        let Some((name, program)) = self.server() else { return Ok(()) };
+        if program.end_was_asked_for {
+            return Ok(());
+        }
+        let name = name.clone();
+        if let Some(end) = program.end {
+            return again(Topic::Crash, format!("{name} still runs after the last step"), format!("it {end}"));
+        }
+        let before = self.leftovers(&name)?;
+        self.note("looking again: one more client");
+        let to = self.address();
+        self.visit("one more client", to)?;
+        let Some(ordinary) = self.request.ordinary else { return Ok(()) };
+        self.settle()?;
+        let after = self.leftovers(&name)?;
+        // A server that reaps at its next accept always has the last client's child left: no more than it had.
+        if after.zombies - before.zombies > ordinary.zombies {
+            let observed = format!("now {}", plural(after.zombies as u64, "zombie", "zombies"));
+            return again(Topic::Leftover(Leftover::Zombies), "one more client leaves no zombie behind", observed);
+        }
+        if after.descriptors - before.descriptors > ordinary.descriptors {
+            let observed = format!("{} descriptors before it came, {} now", before.descriptors, after.descriptors);
+            return again(Topic::Leftover(Leftover::Descriptors), "one more client leaves no descriptor open", observed);
+        }
+        Ok(())
+    }
+
+    /// What ordinary clients leave behind on this server: the difference that the second of two makes.
+    pub fn ordinary(&mut self) -> Result<Ordinary, Stop> {
+        let Some(name) = self.server().map(|(name, _)| name.clone()) else { return Ok(Ordinary::default()) };
+        let to = self.address();
+        self.visit("first ordinary client", to)?;
+        self.settle()?;
+        let before = self.leftovers(&name)?;
+        self.visit("second ordinary client", to)?;
+        self.settle()?;
+        let after = self.leftovers(&name)?;
+        Ok(Ordinary { zombies: after.zombies - before.zombies, descriptors: after.descriptors - before.descriptors })
+    }
+
+    /// Ends what the scenario has left open, so that the server has nothing else to do.
+    fn clear_away(&mut self) -> Result<(), Stop> {
+        let view = self.look()?;
+        for process in view.processes.iter().filter(|process| process.state == 'T') {
+            // It may be gone by now; then there is nothing to continue.
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGCONT);
+        }
+        self.peers.values_mut().for_each(super::peer::Peer::close);
+        self.programs.values_mut().filter(|program| program.role == Role::Client).for_each(|program| program.end_input());
+        self.settle()?;
+        self.look()?;
+        Ok(())
+    }
+
+    fn leftovers(&mut self, name: &str) -> Result<Ordinary, Stop> {
+        let view = self.look()?;
+        let family: Vec<i32> = self.family(&view, name).iter().map(|process| process.pid).collect();
+        let zombies = view.processes.iter().filter(|process| process.is_zombie() && family.contains(&process.parent)).count();
+        let process = self.programs.get(name).and_then(|program| view.process(program.pid));
+        let descriptors = match process {
+            Some(process) => self.processes.descriptors(process)?.len(),
+            None => 0,
+        };
+        Ok(Ordinary { zombies: zombies as i64, descriptors: descriptors as i64 })
+    }
+}
+
+fn again(topic: Topic, expected: impl Into<String>, observed: impl Into<String>) -> Result<(), Stop> {
+    Err(Stop::Miss(Miss { span: None, expected: expected.into(), observed: observed.into(), topic }))
+}

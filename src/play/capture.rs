@@ -1,0 +1,102 @@
+//! Bytes that came in and were not asked for yet: bounded, whatever a program prints.
+
+use crate::scenario::show;
+
+/// The most bytes that are kept; beyond, nothing more is read and the writer has to wait.
+pub const MOST: usize = 32 << 20;
+
+/// What came from a peer's socket or from a program.
+#[derive(Debug, Default)]
+pub struct Capture {
+    bytes: Vec<u8>,
+    taken: usize,
+    /// Nothing more can come.
+    pub ended: bool,
+}
+
+/// How what came compares with what is expected next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is there.
+    There,
+    /// Its beginning is there, or nothing.
+    Short(String),
+    /// Something else came.
+    Different(String),
+}
+
+impl Capture {
+    /// Whether more can be taken in.
+    pub fn has_room(&self) -> bool {
+        self.unread().len() < MOST
+    }
+
+    /// Takes in bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.taken > MOST {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What came and was not asked for yet.
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    /// Everything that is still kept, asked for or not.
+    pub fn kept(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes expected bytes out if they are there.
+    pub fn take(&mut self, expected: &[u8]) -> Comparison {
+        let unread = self.unread();
+        if unread.starts_with(expected) {
+            self.taken += expected.len();
+            return Comparison::There;
+        }
+        if expected.starts_with(unread) {
+            return Comparison::Short(match unread.len() {
+                0 => "nothing".to_owned(),
+                some if expected.len() > 64 => format!("the first {some} of {} bytes", expected.len()),
+                _ => format!("only {}", show(unread)),
+            });
+        }
+        let same = unread.iter().zip(expected).take_while(|(came, wanted)| came == wanted).count();
+        let place = match same {
+            0 => String::new(),
+            _ => format!(", different from byte {} on", same + 1),
+        };
+        // Near the difference, so that it is in sight.
+        let from = if expected.len() > 64 { same.saturating_sub(16) } else { 0 };
+        let lead = if from > 0 { format!("… {from} bytes as expected, then ") } else { String::new() };
+        Comparison::Different(format!("{lead}{}{place}", show(&unread[from..])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_taken_in_order_and_only_once() {
+        let mut capture = Capture::default();
+        capture.push(b"one\ntwo\n");
+        assert_eq!(capture.take(b"one\n"), Comparison::There);
+        assert_eq!(capture.take(b"two\nthree\n"), Comparison::Short("only \"two\\n\"".into()));
+        assert!(matches!(capture.take(b"one\n"), Comparison::Different(_)));
+        assert_eq!(capture.take(b"two\n"), Comparison::There);
+        assert!(capture.unread().is_empty());
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_kept() {
+        let mut capture = Capture::default();
+        while capture.has_room() {
+            capture.push(&[b'x'; 1 << 20]);
+        }
+        assert_eq!(capture.unread().len(), MOST);
+    }
+}

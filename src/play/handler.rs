@@ -1,0 +1,62 @@
+//! Which process handles a peer's connection.
+
+use super::scene::{Identity, Scene, View};
+use super::verdict::Outcome;
+use super::watch::{Finding, Manner, Waited};
+use crate::observe::Process;
+use crate::scenario::{Model, Role, Timing};
+use crate::tcp::TcpState;
+
+impl Scene {
+    /// Finds the process that owns the server's end of a peer's connection, and remembers it.
+    ///
+    /// Right after accept the listening process owns it, after fork two processes do, and then the child alone: while
+    /// the listening process is among the owners, the answer is taken at rest. If it keeps the connection even
+    /// then, the handler is the first process that was made for it.
+    pub fn handler(&mut self, peer: &str) -> Result<Result<Identity, String>, Outcome> {
+        if let Some(identity) = self.handlers.get(peer) {
+            return Ok(Ok(*identity));
+        }
+        let started = self.server().map(|(_, program)| program.pid);
+        let alone = matches!(self.request.model, Some(Model::Thread | Model::Event | Model::Iterative));
+        let mut found = None;
+        let waited = self.watch(Manner::Settles, Timing::Natural, true, |scene, view| {
+            let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
+            let owners = scene.server_end_owners(view, peer);
+            let choice = owners.iter().find(|process| Some(process.pid) != started).or(owners.first());
+            found = choice.map(|process| (process.pid, process.started));
+            let settled = !owners.is_empty() && (alone || owners.iter().all(|process| Some(process.pid) != started));
+            Ok(match (found, settled) {
+                (Some(_), true) => Finding::Never(String::new()),
+                (Some(_), false) => Finding::Holds,
+                (None, _) => Finding::NotYet(scene.ownerless(view, peer)),
+            })
+        })?;
+        Ok(match (found, waited) {
+            (Some(identity), _) => {
+                self.handlers.insert(peer.to_owned(), identity);
+                self.note(format!("process {} handles {peer}", identity.0));
+                Ok(identity)
+            }
+            (None, Waited::Failed(observed)) => Err(observed),
+            (None, Waited::Held) => Err("nothing was seen".into()),
+        })
+    }
+
+    /// The processes of the server that have the server's end of a peer's connection open.
+    pub fn server_end_owners<'v>(&self, view: &'v View, peer: &str) -> Vec<&'v Process> {
+        let Some(peer) = self.peers.get(peer) else { return Vec::new() };
+        view.socket(peer.pair.reversed()).map(|socket| self.owners(view, socket.inode)).unwrap_or_default()
+    }
+
+    fn ownerless(&self, view: &View, name: &str) -> String {
+        let Some(peer) = self.peers.get(name) else { return "no such peer".into() };
+        match view.state(peer.pair.reversed()) {
+            TcpState::Gone => format!("the server's end of {name}'s connection is gone"),
+            state if self.programs.values().any(|program| program.role == Role::Server && program.end.is_none()) => {
+                format!("no process owns the server's end of {name}'s connection ({state}): it was not accepted")
+            }
+            state => format!("no process owns the server's end of {name}'s connection ({state}): the server has ended"),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Peers: TCP endpoints of the runner's own.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, setsockopt, socket, sockopt,
+};
+
+use super::capture::Capture;
+use crate::observe::Pair;
+
+/// The most that one turn reads from one endpoint, so that no flood keeps the player from everything else.
+pub const TURN: usize = 1 << 20;
+
+/// How the other side ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// read returned 0.
+    Fin,
+    /// read or write failed with ECONNRESET or EPIPE.
+    Reset,
+}
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct Peer {
+    stream: Option<TcpStream>,
+    /// The addresses of its connection, its own first.
+    pub pair: Pair,
+    /// What arrived.
+    pub inbox: Capture,
+    /// What is still to be sent.
+    outbox: Vec<u8>,
+    sent: usize,
+    /// Whether it reads.
+    pub reading: bool,
+    /// How the other side ended the connection, if it did.
+    pub ended: Option<Ended>,
+    /// Bytes sent so far.
+    pub total_sent: u64,
+}
+
+impl Peer {
+    /// Connects. The handshake is the kernel's; the server need not have called accept.
+    pub fn connect(to: SocketAddr, patience: Duration) -> io::Result<Peer> {
+        let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let descriptor = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+        match connect(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &SockaddrStorage::from(to)) {
+            Ok(()) => {}
+            Err(Errno::EINPROGRESS) => {
+                let mut fds = [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)];
+                let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+                if poll(&mut fds, timeout)? == 0 {
+                    return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+                }
+                match getsockopt(&descriptor, sockopt::SocketError)? {
+                    0 => {}
+                    errno => return Err(io::Error::from_raw_os_error(errno)),
+                }
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+        Peer::new(TcpStream::from(descriptor))
+    }
+
+    /// Accepts on a listening socket; `None` if no connection waits.
+    pub fn accept(listener: &TcpListener) -> io::Result<Option<Peer>> {
+        match listener.accept() {
+            Ok((stream, _)) => Peer::new(stream).map(Some),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn new(stream: TcpStream) -> io::Result<Peer> {
+        stream.set_nonblocking(true)?;
+        // What a scenario sends in two steps must not wait for an acknowledgment (Nagle, UNPv1 §7.9).
+        stream.set_nodelay(true)?;
+        let pair = Pair { local: stream.local_addr()?, remote: stream.peer_addr()? };
+        Ok(Peer {
+            stream: Some(stream),
+            pair,
+            inbox: Capture::default(),
+            outbox: Vec::new(),
+            sent: 0,
+            reading: true,
+            ended: None,
+            total_sent: 0,
+        })
+    }
+
+    /// Whether its socket is open.
+    pub fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Whether all that was to be sent is with the kernel.
+    pub fn has_sent_all(&self) -> bool {
+        self.sent == self.outbox.len()
+    }
+
+    /// How much is still to be sent, and how much that was in all.
+    pub fn unsent(&self) -> (usize, usize) {
+        (self.outbox.len() - self.sent, self.outbox.len())
+    }
+
+    /// Adds to what is to be sent.
+    pub fn queue(&mut self, data: &[u8]) {
+        if self.has_sent_all() {
+            self.outbox.clear();
+            self.sent = 0;
+        }
+        self.outbox.extend_from_slice(data);
+    }
+
+    /// Sends and reads what can be without waiting. Returns whether anything moved.
+    pub fn turn(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        let mut moved = false;
+        while self.sent < self.outbox.len() {
+            match stream.write(&self.outbox[self.sent..]) {
+                Ok(count) => {
+                    self.sent += count;
+                    self.total_sent += count as u64;
+                    moved = true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.ended = Some(Ended::Reset);
+                    self.outbox.clear();
+                    self.sent = 0;
+                    moved = true;
+                }
+            }
+        }
+        if self.reading && self.ended.is_none() {
+            moved |= Self::read(stream, &mut self.inbox, &mut self.ended);
+        }
+        moved
+    }
+
+    fn read(stream: &mut TcpStream, inbox: &mut Capture, ended: &mut Option<Ended>) -> bool {
+        let mut buffer = [0; 64 << 10];
+        let mut count = 0;
+        while count < TURN && inbox.has_room() {
+            match stream.read(&mut buffer) {
+                Ok(0) => *ended = Some(Ended::Fin),
+                Ok(length) => {
+                    inbox.push(&buffer[..length]);
+                    count += length;
+                    if length < buffer.len() {
+                        return true;
+                    }
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return count > 0,
+                Err(_) => *ended = Some(Ended::Reset),
+            }
+            inbox.ended = true;
+            return true;
+        }
+        count > 0
+    }
+
+    /// What to wait for on it.
+    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let stream = self.stream.as_ref()?;
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::POLLIN, self.reading && self.ended.is_none() && self.inbox.has_room());
+        flags.set(PollFlags::POLLOUT, !self.has_sent_all());
+        (!flags.is_empty()).then(|| (stream.as_fd(), flags))
+    }
+
+    /// Closes the socket: a FIN, or a RST if something that arrived was not read.
+    pub fn close(&mut self) {
+        self.stream = None;
+    }
+
+    /// Closes the socket with a RST.
+    pub fn reset(&mut self) -> io::Result<()> {
+        if let Some(stream) = self.stream.take() {
+            setsockopt(&stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
+        }
+        Ok(())
+    }
+
+    /// Sends a FIN and keeps reading.
+    pub fn half_close(&mut self) -> io::Result<()> {
+        match &self.stream {
+            Some(stream) => stream.shutdown(Shutdown::Write),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The player: the process that plays one scenario.
+
+use std::time::Duration;
+
+use super::diagnosis::diagnose;
+use super::scene::Scene;
+use super::steps::{Miss, Stop};
+use super::verdict::{Failure, Outcome};
+use crate::scenario::{Action, Scenario, Source, Target, parse};
+use crate::stage::{Record, Request, Surroundings, Task};
+
+/// Plays a request; events go to `tell` as they happen, and the returned record is the last one.
+pub fn play(request: Request, surroundings: Surroundings, tell: impl FnMut(Record) + 'static) -> Record {
+    let task = request.task.clone();
+    let mut tell = tell;
+    let teller = Box::new(move |at: Duration, text: &str| tell(Record::Event { at, text: text.to_owned() }));
+    let mut scene = match Scene::new(request, surroundings, teller) {
+        Ok(scene) => scene,
+        Err(error) => return Record::Refused(format!("observing sockets: {error}")),
+    };
+    match task {
+        Task::Probe => match scene.probe() {
+            Ok(result) => Record::Probed(result),
+            Err(outcome) => Record::Played(outcome),
+        },
+        Task::Scenario { id, path, text } => match parse(&id, Source { path, text }) {
+            Ok(scenario) => Record::Played(scene.play(&scenario)),
+            Err(_) => Record::Panicked(format!("{id} was valid for the runner and is not for the player")),
+        },
+    }
+}
+
+impl Scene {
+    fn play(&mut self, scenario: &Scenario) -> Outcome {
+        for (index, step) in scenario.steps.iter().enumerate() {
+            let done = self.prepare(scenario, &step.action).and_then(|()| self.act(&step.action));
+            match done.and_then(|()| self.after_step()) {
+                Ok(()) => {}
+                Err(Stop::Outcome(outcome)) => return outcome,
+                Err(Stop::Miss(mut miss)) => {
+                    let span = miss.span.take().unwrap_or_else(|| step.span.clone());
+                    return self.fail(scenario, &miss, Some((index + 1, span)));
+                }
+            }
+        }
+        match self.look_again() {
+            Ok(()) => Outcome::Pass,
+            Err(Stop::Outcome(outcome)) => outcome,
+            Err(Stop::Miss(miss)) => self.fail(scenario, &miss, None),
+        }
+    }
+
+    /// A handler that a later step is about is found while its connection is there.
+    fn prepare(&mut self, scenario: &Scenario, action: &Action) -> Result<(), Stop> {
+        let ending = match action {
+            Action::Close { peers } | Action::HalfClose { peers } | Action::Reset { peers } => peers,
+            _ => return Ok(()),
+        };
+        for peer in ending.iter().filter(|peer| names_handler(scenario, peer)) {
+            // If there is none, the step that is about it will say so.
+            let _ = self.handler(peer)?;
+        }
+        Ok(())
+    }
+
+    /// Gets to know processes while they live: how they end can be told later even if they are reaped at once.
+    fn after_step(&mut self) -> Result<(), Stop> {
+        self.pump();
+        if !self.programs.is_empty() {
+            let processes = self.list_processes()?;
+            self.meet(&processes);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, scenario: &Scenario, miss: &Miss, place: Option<(usize, std::ops::Range<usize>)>) -> Outcome {
+        self.pump();
+        let view = match self.look() {
+            Ok(view) => view,
+            Err(error) => return error.into(),
+        };
+        let (step, span) = place.unzip();
+        Outcome::Fail(Box::new(Failure {
+            step,
+            span,
+            expected: miss.expected.clone(),
+            observed: miss.observed.clone(),
+            defect: diagnose(self, scenario, miss, &view),
+            tables: self.tables(&view),
+        }))
+    }
+}
+
+fn names_handler(scenario: &Scenario, peer: &str) -> bool {
+    scenario.steps.iter().any(|step| match &step.action {
+        Action::Signal { targets, .. } | Action::Expect { targets, .. } => {
+            targets.iter().any(|target| matches!(target, Target::Handler(name) if name == peer))
+        }
+        _ => false,
+    })
+}

@@ -1,0 +1,94 @@
+//! How a server handles its clients, found out by watching it (UNPv1 chapter 30 describes the models).
+
+use super::expect::Subject;
+use super::scene::{Identity, Scene};
+use super::steps::{Miss, Stop};
+use super::verdict::{Outcome, ProbeResult};
+use super::watch::Waited;
+use crate::scenario::{Action, CheckKind, Model, Payload, Role, Start, Timing};
+
+impl Scene {
+    /// Starts the server and watches how it handles two clients.
+    pub fn probe(&mut self) -> Result<ProbeResult, Outcome> {
+        match self.observe_model() {
+            Ok(model) => {
+                let ordinary = match self.ordinary() {
+                    Ok(ordinary) => Some(ordinary),
+                    Err(Stop::Miss(_)) => None,
+                    Err(Stop::Outcome(outcome)) => return Err(outcome),
+                };
+                Ok(ProbeResult { model: Some(model), unseen: None, ordinary })
+            }
+            Err(Stop::Miss(Miss { expected, observed, .. })) => {
+                let unseen = Some(format!("{expected}: {observed}"));
+                Ok(ProbeResult { model: None, unseen, ordinary: None })
+            }
+            Err(Stop::Outcome(outcome)) => Err(outcome),
+        }
+    }
+
+    fn observe_model(&mut self) -> Result<Model, Stop> {
+        self.act(&Action::Start(Start {
+            role: Role::Server,
+            name: "server".into(),
+            args: None,
+            limits: crate::scenario::Limits::default(),
+            terminal: false,
+            until_listening: true,
+        }))?;
+        self.settle()?;
+        let before: Vec<Identity> = self.look()?.processes.iter().map(|process| (process.pid, process.started)).collect();
+        let threads_before = self.threads()?;
+        let (first, second) = ("p1".to_owned(), "p2".to_owned());
+        let both = vec![first.clone(), second.clone()];
+        self.act(&Action::Connect { peers: vec![first.clone()], address: None })?;
+        self.exchange(&first)?;
+        self.act(&Action::Connect { peers: vec![second.clone()], address: None })?;
+        let side_by_side = match self.exchange(&second) {
+            Ok(()) => true,
+            Err(Stop::Miss(_)) => false,
+            Err(stop) => return Err(stop),
+        };
+        let handler = match self.handler(&first)? {
+            Ok(identity) => identity,
+            Err(observed) => {
+                let topic = super::steps::Topic::Handler;
+                return Err(Stop::Miss(Miss { span: None, expected: "a process handles p1".into(), observed, topic }));
+            }
+        };
+        let started = self.server().map(|(_, program)| program.pid);
+        let threads = self.threads()?;
+        let model = if !side_by_side {
+            Model::Iterative
+        } else if Some(handler.0) != started {
+            if before.contains(&handler) { Model::Prefork } else { Model::Fork }
+        } else if threads > 1 || threads_before > 1 {
+            Model::Thread
+        } else {
+            Model::Event
+        };
+        self.act(&Action::Close { peers: both })?;
+        self.settle()?;
+        Ok(model)
+    }
+
+    fn exchange(&mut self, peer: &str) -> Result<(), Stop> {
+        let line = Payload::Bytes(b"probe\n".to_vec());
+        self.act(&Action::Send { peers: vec![peer.to_owned()], data: line.clone(), wait: true })?;
+        let (check, subject) = (CheckKind::Receives(line), Subject::Peer(peer.to_owned()));
+        let waited = self.watch(super::watch::Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;
+        match waited {
+            Waited::Held => Ok(()),
+            Waited::Failed(observed) => {
+                let topic = super::steps::Topic::Visit;
+                Err(Stop::Miss(Miss { span: None, expected: "a line comes back".into(), observed, topic }))
+            }
+        }
+    }
+
+    fn threads(&mut self) -> Result<u64, Stop> {
+        let pid = self.server().map(|(_, program)| program.pid);
+        let view = self.look()?;
+        Ok(pid.and_then(|pid| view.process(pid)).map_or(0, |process| process.threads))
+    }
+}

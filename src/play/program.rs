@@ -1,0 +1,165 @@
+//! A program of the subject's that was started.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, read, write};
+
+use super::capture::Capture;
+use super::peer::TURN;
+use crate::observe::{End, Pair};
+use crate::scenario::Role;
+
+/// A program and its standard descriptors.
+#[derive(Debug)]
+pub struct Program {
+    /// Its role.
+    pub role: Role,
+    /// The process that was started.
+    pub pid: i32,
+    /// How that process ended, if it did; the player is its parent and reaps it.
+    pub end: Option<End>,
+    /// It is not the player's child: its end is seen, not reaped.
+    pub adopted: bool,
+    /// Whether the scenario made it end.
+    pub end_was_asked_for: bool,
+    /// Standard input, until it is ended.
+    stdin: Option<OwnedFd>,
+    terminal: bool,
+    typed: Vec<u8>,
+    /// What came on standard output.
+    pub stdout: Capture,
+    stdout_end: Option<OwnedFd>,
+    /// What came on standard error.
+    pub stderr: Capture,
+    stderr_end: Option<OwnedFd>,
+    /// What `baseline` remembered.
+    pub baseline: Option<Baseline>,
+    /// The connection that a client has made to the port, once it was seen.
+    pub pair: Option<Pair>,
+}
+
+/// What `baseline` remembers of a program.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    /// Descriptors of the process that was started.
+    pub descriptors: usize,
+    /// Its live children.
+    pub children: usize,
+}
+
+impl Program {
+    /// A program that has just been started.
+    pub fn new(role: Role, pid: Pid, stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd, terminal: bool) -> Program {
+        Program {
+            role,
+            pid: pid.as_raw(),
+            end: None,
+            adopted: false,
+            end_was_asked_for: false,
+            stdin,
+            terminal,
+            typed: Vec::new(),
+            stdout: Capture::default(),
+            stdout_end: Some(stdout),
+            stderr: Capture::default(),
+            stderr_end: Some(stderr),
+            baseline: None,
+            pair: None,
+        }
+    }
+
+    /// Adds to what is to be typed.
+    pub fn queue(&mut self, text: &[u8]) {
+        self.typed.extend_from_slice(text);
+    }
+
+    /// Whether all that was to be typed is with the kernel, or never can be.
+    pub fn has_typed_all(&self) -> bool {
+        self.typed.is_empty() || self.stdin.is_none()
+    }
+
+    /// Ends standard input.
+    pub fn end_input(&mut self) {
+        if self.terminal {
+            // Control-D at the beginning of a line is the end of file (termios(3), VEOF).
+            self.queue(&[4]);
+        } else {
+            self.stdin = None;
+        }
+    }
+
+    /// Reads, writes and reaps what can be without waiting. Returns whether anything moved.
+    pub fn turn(&mut self) -> bool {
+        let mut moved = false;
+        if let Some(stdin) = &self.stdin {
+            while !self.typed.is_empty() {
+                match write(stdin, &self.typed) {
+                    Ok(count) => {
+                        self.typed.drain(..count);
+                        moved = true;
+                    }
+                    Err(Errno::EINTR) => {}
+                    Err(Errno::EAGAIN) => break,
+                    // The program has closed its standard input; what it should read is lost.
+                    Err(_) => self.typed.clear(),
+                }
+            }
+        }
+        moved |= drain(&mut self.stdout_end, &mut self.stdout);
+        moved |= drain(&mut self.stderr_end, &mut self.stderr);
+        moved | self.reap()
+    }
+
+    /// Takes another process for the program: a daemon's, when the process that was started has left.
+    pub fn adopt(&mut self, pid: i32) {
+        self.pid = pid;
+        self.end = None;
+        self.adopted = true;
+    }
+
+    fn reap(&mut self) -> bool {
+        if self.end.is_some() || self.adopted {
+            return false;
+        }
+        match waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG)) {
+            Ok(nix::sys::wait::WaitStatus::Exited(_, status)) => self.end = Some(End::Exited(status as u8)),
+            Ok(nix::sys::wait::WaitStatus::Signaled(_, signal, _)) => self.end = Some(End::Signalled(signal as i32)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// What to wait for on it.
+    pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let out = self.stdout_end.iter().filter(|_| self.stdout.has_room());
+        let err = self.stderr_end.iter().filter(|_| self.stderr.has_room());
+        let input = self.stdin.iter().filter(|_| !self.typed.is_empty());
+        out.chain(err).map(|end| (end.as_fd(), PollFlags::POLLIN)).chain(input.map(|end| (end.as_fd(), PollFlags::POLLOUT)))
+    }
+}
+
+/// Reads what is there. A terminal whose other end is closed everywhere answers EIO, a pipe 0.
+fn drain(end: &mut Option<OwnedFd>, capture: &mut Capture) -> bool {
+    let Some(descriptor) = end else { return false };
+    let mut buffer = [0; 64 << 10];
+    let mut count = 0;
+    while count < TURN && capture.has_room() {
+        match read(&*descriptor, &mut buffer) {
+            Ok(length @ 1..) => {
+                capture.push(&buffer[..length]);
+                count += length;
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return count > 0,
+            Ok(0) | Err(_) => {
+                *end = None;
+                capture.ended = true;
+                return true;
+            }
+        }
+    }
+    count > 0
+}

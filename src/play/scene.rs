@@ -1,0 +1,365 @@
+//! Everything that is on the stage, and one look at it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::peer::{Ended, Peer};
+use super::program::Program;
+use crate::observe::{DescriptorKind, End, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
+use crate::scenario::Role;
+use crate::stage::{Request, Surroundings};
+use crate::tcp::TcpState;
+
+/// Where events go as they happen.
+pub type Teller = Box<dyn FnMut(Duration, &str)>;
+
+/// The stage while a scenario is played.
+pub struct Scene {
+    /// What the runner asked for.
+    pub request: Request,
+    /// The programs that were started, by name.
+    pub programs: BTreeMap<String, Program>,
+    /// The peers, by name.
+    pub peers: BTreeMap<String, Peer>,
+    /// The runner's own listening sockets, by name.
+    pub listeners: BTreeMap<String, TcpListener>,
+    /// The handlers of peers' connections that have been found.
+    pub handlers: BTreeMap<String, Identity>,
+    /// All processes of the subject that were ever seen.
+    pub known: HashMap<Identity, Known>,
+    /// Where the stage's processes can be seen.
+    pub processes: ProcessTable,
+    sockets: SocketTable,
+    /// Connections that no client of the subject has made: the runner's own, and those that were there before.
+    not_clients: HashSet<Pair>,
+    init: i32,
+    player: i32,
+    since: Instant,
+    teller: Teller,
+}
+
+/// A process, for good: its id and its start.
+pub type Identity = (i32, u64);
+
+/// A process of the subject that was seen.
+#[derive(Debug)]
+pub struct Known {
+    /// The program that it belongs to.
+    pub program: String,
+    /// Tells of its end.
+    pub pidfd: Option<PidFd>,
+    /// How it ended, if that was seen.
+    pub end: Option<End>,
+    /// Its pidfd has told of its end; one notice is enough.
+    pub ending: bool,
+    /// It has ended and was reaped.
+    pub gone: bool,
+    /// The runner has sent it a signal that ends it.
+    pub end_was_asked_for: bool,
+    /// It was seen as a zombie.
+    pub was_zombie: bool,
+}
+
+/// One look at the stage.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The subject's processes, in the order of their start.
+    pub processes: Vec<Process>,
+    /// The sockets of the stage's network.
+    pub sockets: Vec<Socket>,
+}
+
+impl View {
+    /// The process with this id.
+    pub fn process(&self, pid: i32) -> Option<&Process> {
+        self.processes.iter().find(|process| process.pid == pid)
+    }
+
+    /// The socket of this end of a connection.
+    pub fn socket(&self, pair: Pair) -> Option<&Socket> {
+        self.sockets.iter().find(|socket| socket.pair == pair)
+    }
+
+    /// The state of this end of a connection.
+    pub fn state(&self, pair: Pair) -> TcpState {
+        self.socket(pair).map_or(TcpState::Gone, |socket| socket.state)
+    }
+}
+
+impl Scene {
+    /// An empty stage.
+    pub fn new(request: Request, surroundings: Surroundings, teller: Teller) -> io::Result<Scene> {
+        let mut sockets = SocketTable::open()?;
+        let not_clients = sockets.list()?.into_iter().map(|socket| socket.pair).collect();
+        Ok(Scene {
+            request,
+            programs: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            handlers: BTreeMap::new(),
+            known: HashMap::new(),
+            processes: surroundings.processes,
+            sockets,
+            not_clients,
+            init: surroundings.init,
+            player: nix::unistd::getpid().as_raw(),
+            since: Instant::now(),
+            teller,
+        })
+    }
+
+    /// Puts something on the timeline.
+    pub fn note(&mut self, text: impl AsRef<str>) {
+        let at = self.since.elapsed();
+        (self.teller)(at, text.as_ref());
+    }
+
+    /// The time since the stage was ready.
+    pub fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Where the server is to be reached.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.request.port)
+    }
+
+    /// The id of the process that orphans are handed to.
+    pub fn init(&self) -> i32 {
+        self.init
+    }
+
+    /// Adds a peer.
+    pub fn add_peer(&mut self, name: &str, peer: Peer) {
+        self.not_clients.insert(peer.pair);
+        self.peers.insert(name.to_owned(), peer);
+    }
+
+    /// The program that judges servers: the first one of that role.
+    pub fn server(&self) -> Option<(&String, &Program)> {
+        self.programs.iter().find(|(_, program)| program.role == Role::Server)
+    }
+
+    /// Reads and sends everything that can be without waiting. Returns whether anything moved.
+    pub fn pump(&mut self) -> bool {
+        let mut moved = false;
+        let mut notes = Vec::new();
+        for (name, peer) in &mut self.peers {
+            let before = peer.ended;
+            moved |= peer.turn();
+            match (before, peer.ended) {
+                (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
+                (None, Some(Ended::Reset)) => notes.push(format!("{name} gets ECONNRESET: a RST has come")),
+                _ => {}
+            }
+        }
+        for (name, program) in &mut self.programs {
+            let before = program.end;
+            moved |= program.turn();
+            if let (None, Some(end)) = (before, program.end) {
+                notes.push(format!("{name} ({}) {end}", program.pid));
+            }
+        }
+        for note in notes {
+            self.note(note);
+        }
+        moved
+    }
+
+    /// Waits until something can be read or sent or a process ends, at most for this time.
+    pub fn wait(&mut self, at_most: Duration) {
+        let mut fds: Vec<PollFd<'_>> = Vec::new();
+        fds.extend(self.peers.values().filter_map(Peer::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
+        fds.extend(self.programs.values().flat_map(Program::interests).map(|(fd, flags)| PollFd::new(fd, flags)));
+        let first = fds.len();
+        let live = self.known.iter().filter(|(_, known)| !known.gone && !known.ending);
+        let (identities, pidfds): (Vec<Identity>, Vec<&PidFd>) =
+            live.filter_map(|(identity, known)| Some((*identity, known.pidfd.as_ref()?))).unzip();
+        fds.extend(pidfds.into_iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
+        // An error can only be an interruption; the caller looks again anyway.
+        let _ = ppoll(&mut fds, Some(TimeSpec::from_duration(at_most)), None);
+        let ready: Vec<bool> = fds[first..].iter().map(|fd| fd.any().unwrap_or_default()).collect();
+        drop(fds);
+        for (identity, _) in identities.iter().zip(ready).filter(|(_, ready)| *ready) {
+            if let Some(known) = self.known.get_mut(identity) {
+                known.ending = true;
+            }
+        }
+    }
+
+    /// Looks at processes and sockets, and notes what is new.
+    pub fn look(&mut self) -> io::Result<View> {
+        let processes = self.list_processes()?;
+        let sockets = self.sockets.list()?;
+        let view = View { processes, sockets };
+        self.meet(&view.processes);
+        self.find_client_connections(&view);
+        Ok(view)
+    }
+
+    /// The subject's processes at this moment.
+    pub fn list_processes(&self) -> io::Result<Vec<Process>> {
+        let mut list = self.processes.list()?;
+        list.retain(|process| process.pid != self.init && process.pid != self.player);
+        Ok(list)
+    }
+
+    /// The sockets at this moment.
+    pub fn list_sockets(&mut self) -> io::Result<Vec<Socket>> {
+        let mut sockets = self.sockets.list()?;
+        if !self.request.isolation.has_own_network() {
+            // The machine's other connections are not our business.
+            let port = self.request.port;
+            sockets.retain(|socket| socket.pair.local.port() == port || socket.pair.remote.port() == port);
+        }
+        Ok(sockets)
+    }
+
+    /// Gets to know new processes, and notices which ones have ended.
+    pub fn meet(&mut self, processes: &[Process]) {
+        let mut notes = Vec::new();
+        for process in processes {
+            let identity = (process.pid, process.started);
+            if !self.known.contains_key(&identity) {
+                let program = self.program_of(process);
+                if self.programs.get(&program).is_none_or(|started| started.pid != process.pid) {
+                    notes.push(format!("{program}: process {} has made process {}", process.parent, process.pid));
+                }
+                let pidfd = PidFd::open(process.pid).ok();
+                let known = Known {
+                    program,
+                    pidfd,
+                    end: None,
+                    ending: false,
+                    gone: false,
+                    end_was_asked_for: false,
+                    was_zombie: false,
+                };
+                self.known.insert(identity, known);
+            }
+            let Some(known) = self.known.get_mut(&identity) else { continue };
+            if process.is_zombie() && !known.was_zombie {
+                known.was_zombie = true;
+                known.end = process.end;
+                let how = process.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
+                notes.push(format!("process {} {how}; it is a zombie until its parent {} reaps it", process.pid, process.parent));
+            }
+        }
+        let present: Vec<Identity> = processes.iter().map(|process| (process.pid, process.started)).collect();
+        for (identity, known) in self.known.iter_mut().filter(|(_, known)| !known.gone) {
+            if present.contains(identity) {
+                continue;
+            }
+            known.gone = true;
+            let started = self.programs.get(&known.program).is_some_and(|program| program.pid == identity.0);
+            known.end = known.end.or_else(|| known.pidfd.as_ref().and_then(PidFd::end));
+            known.pidfd = None;
+            if let Some(program) = self.programs.get_mut(&known.program)
+                && program.pid == identity.0
+                && program.adopted
+            {
+                program.end = program.end.or(known.end).or(Some(End::Unknown));
+            }
+            if !started {
+                let how = known.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
+                notes.push(match known.was_zombie {
+                    true => format!("process {} is reaped", identity.0),
+                    false => format!("process {} {how} and is reaped", identity.0),
+                });
+            }
+        }
+        for note in notes {
+            self.note(note);
+        }
+    }
+
+    /// The program that a process belongs to: its parent's, or what its environment says.
+    fn program_of(&self, process: &Process) -> String {
+        let started = self.programs.iter().find(|(_, program)| program.pid == process.pid);
+        if let Some((name, _)) = started {
+            return name.clone();
+        }
+        let parent = self.known.iter().filter(|(_, known)| !known.gone).find(|((pid, _), _)| *pid == process.parent);
+        if let Some((_, known)) = parent {
+            return known.program.clone();
+        }
+        self.processes
+            .environment(process, "FORKSPEC_PROGRAM")
+            .or_else(|| self.server().map(|(name, _)| name.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The processes of a program, the one that was started among them.
+    pub fn family<'v>(&self, view: &'v View, program: &str) -> Vec<&'v Process> {
+        let belongs = |process: &&Process| {
+            self.known.get(&(process.pid, process.started)).is_some_and(|known| known.program == program)
+        };
+        view.processes.iter().filter(belongs).collect()
+    }
+
+    /// The processes that have a socket open, in the order of their start.
+    pub fn owners<'v>(&self, view: &'v View, inode: u64) -> Vec<&'v Process> {
+        if inode == 0 {
+            return Vec::new();
+        }
+        view.processes.iter().filter(|process| self.holds(process, inode)).collect()
+    }
+
+    /// Whether a process has a socket open.
+    pub fn holds(&self, process: &Process, inode: u64) -> bool {
+        let table = self.processes.descriptors(process).unwrap_or_default();
+        table.iter().any(|descriptor| descriptor.kind == DescriptorKind::Socket(inode))
+    }
+
+    /// The listening sockets of a program on any port.
+    pub fn listeners_of<'v>(&self, view: &'v View, program: &str) -> Vec<&'v Socket> {
+        let family = self.family(view, program);
+        let listening = view.sockets.iter().filter(|socket| socket.state == TcpState::Listen);
+        listening.filter(|socket| family.iter().any(|process| self.holds(process, socket.inode))).collect()
+    }
+
+    /// A client's connection stays known when its owner has gone: TIME_WAIT belongs to nobody.
+    fn find_client_connections(&mut self, view: &View) {
+        let port = self.request.port;
+        let to_port = |socket: &&Socket| socket.pair.remote.port() == port && socket.state != TcpState::Listen;
+        let foreign: Vec<&Socket> = view
+            .sockets
+            .iter()
+            .filter(to_port)
+            .filter(|socket| !self.not_clients.contains(&socket.pair))
+            .filter(|socket| !self.programs.values().any(|program| program.pair == Some(socket.pair)))
+            .collect();
+        if foreign.is_empty() {
+            return;
+        }
+        let mut notes = Vec::new();
+        let waiting: Vec<String> = self
+            .programs
+            .iter()
+            .filter(|(_, program)| program.role == Role::Client && program.pair.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for socket in foreign {
+            let owner = waiting.iter().find(|name| {
+                self.family(view, name).iter().any(|process| self.holds(process, socket.inode))
+            });
+            // Nobody owns it any more, and one client only can have made it.
+            let owner = owner.or(if waiting.len() == 1 && socket.inode == 0 { waiting.first() } else { None });
+            if let Some(program) = owner.and_then(|name| self.programs.get_mut(name))
+                && program.pair.is_none()
+            {
+                program.pair = Some(socket.pair);
+                notes.push(format!("{} has a connection: {}", owner.map_or("", |name| name), socket.pair));
+            }
+        }
+        for note in notes {
+            self.note(note);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Starting the subject's programs.
+
+use std::ffi::{CString, NulError, OsStr};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, unlockpt};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::sys::stat::Mode;
+use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
+use nix::unistd::{ForkResult, Pid, dup2_raw, execve, fork, pipe2, read, setsid, write};
+
+use crate::scenario::Limits;
+
+/// What is to be started.
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// The file to execute.
+    pub program: &'a str,
+    /// Its words, the program's name first.
+    pub words: &'a [String],
+    /// What the stage calls it; its processes carry the name in FORKSPEC_PROGRAM.
+    pub name: &'a str,
+    /// Resource limits.
+    pub limits: Limits,
+    /// What standard input is.
+    pub console: Console,
+}
+
+/// What a program has for standard input. Standard output is a terminal always, so that what C programs print
+/// comes line by line; standard error is a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Nothing: `/dev/null`.
+    Null,
+    /// A pipe.
+    Pipe,
+    /// The terminal.
+    Terminal,
+}
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its process.
+    pub pid: Pid,
+    /// The runner's end of its standard input; the terminal's master if that is a terminal.
+    pub stdin: Option<OwnedFd>,
+    /// The runner's end of its standard output.
+    pub stdout: OwnedFd,
+    /// The runner's end of its standard error.
+    pub stderr: OwnedFd,
+}
+
+/// Why a program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The runner could not do its part.
+    #[error("{what}: {errno}")]
+    Runner {
+        /// What it did.
+        what: &'static str,
+        /// What the system said.
+        errno: Errno,
+    },
+    /// The program could not be executed.
+    #[error("it cannot be executed: {0}")]
+    Exec(Errno),
+    /// A word of the command has a NUL byte.
+    #[error("a word of its command has a NUL byte")]
+    Nul(#[from] NulError),
+}
+
+fn runner(what: &'static str) -> impl Fn(Errno) -> SpawnError {
+    move |errno| SpawnError::Runner { what, errno }
+}
+
+/// Starts a program in a session of its own, with nothing inherited but its three standard descriptors.
+pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
+    let program = CString::new(spawn.program)?;
+    let words: Vec<CString> = spawn.words.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
+    let environment = environment(spawn.name)?;
+
+    let (master, slave) = terminal().map_err(runner("opening a terminal"))?;
+    let (stderr, stderr_end) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
+    let (stdin_end, stdin) = match spawn.console {
+        Console::Null => {
+            let null = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+            (null.map_err(runner("/dev/null"))?, None)
+        }
+        Console::Pipe => {
+            let (end, ours) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
+            (end, Some(ours))
+        }
+        Console::Terminal => {
+            let copy = slave.try_clone().map_err(|_| runner("dup")(Errno::last()))?;
+            let ours = master.try_clone().map_err(|_| runner("dup")(Errno::last()))?;
+            (copy, Some(ours))
+        }
+    };
+    for descriptor in stdin.iter().chain([&master, &stderr]) {
+        fcntl(descriptor, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(runner("fcntl"))?;
+    }
+    let (failure, failure_end) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
+
+    // SAFETY: the player has one thread. The child makes system calls only and then executes the program or ends.
+    match unsafe { fork() }.map_err(runner("fork"))? {
+        ForkResult::Child => {
+            let ends = [stdin_end.as_raw_fd(), slave.as_raw_fd(), stderr_end.as_raw_fd()];
+            let errno = become_program(spawn, ends, &program, &words, &environment);
+            let _ = write(&failure_end, &(errno as i32).to_ne_bytes());
+            // SAFETY: ends the child without running what the player has registered for its own end.
+            unsafe { libc::_exit(127) }
+        }
+        ForkResult::Parent { child } => {
+            drop(failure_end);
+            let mut errno = [0; 4];
+            // The pipe ends without a byte when the program is executed.
+            match read(&failure, &mut errno) {
+                Ok(4) => {
+                    let _ = nix::sys::wait::waitpid(child, None);
+                    Err(SpawnError::Exec(Errno::from_raw(i32::from_ne_bytes(errno))))
+                }
+                _ => Ok(Spawned { pid: child, stdin, stdout: master, stderr }),
+            }
+        }
+    }
+}
+
+fn environment(name: &str) -> Result<Vec<CString>, NulError> {
+    let entry = |key: &OsStr, value: &OsStr| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat());
+    let mut environment: Vec<CString> =
+        std::env::vars_os().map(|(key, value)| entry(&key, &value)).collect::<Result<_, _>>()?;
+    environment.push(entry(OsStr::new("FORKSPEC_PROGRAM"), OsStr::new(name))?);
+    Ok(environment)
+}
+
+/// Runs in the child; returns only if something failed.
+fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words: &[CString], env: &[CString]) -> Errno {
+    let prepare = || -> nix::Result<()> {
+        setsid()?;
+        if spawn.console == Console::Terminal {
+            // SAFETY: makes the terminal, an open descriptor, the session's controlling one.
+            Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY, 0) })?;
+        }
+        for (number, end) in ends.into_iter().enumerate() {
+            // SAFETY: replaces a standard descriptor of the child, which nothing in it owns.
+            unsafe { dup2_raw(&borrow(end), number as RawFd)? };
+        }
+        for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
+            // SAFETY: restores the default; no handler of ours is involved.
+            unsafe { signal(number, SigHandler::SigDfl)? };
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        limit(Resource::RLIMIT_CORE, Some(0))?;
+        limit(Resource::RLIMIT_NOFILE, spawn.limits.descriptors)?;
+        limit(Resource::RLIMIT_NPROC, spawn.limits.processes)?;
+        drop_capabilities();
+        // SAFETY: marks descriptors for closing; none is closed under an owner.
+        unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        Ok(())
+    };
+    match prepare() {
+        Ok(()) => match execve(program, words, env) {
+            Ok(never) => match never {},
+            Err(errno) => errno,
+        },
+        Err(errno) => errno,
+    }
+}
+
+fn borrow(number: RawFd) -> std::os::fd::BorrowedFd<'static> {
+    // SAFETY: the descriptor is open in the child, and it stays so until the program is executed.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(number) }
+}
+
+fn limit(resource: Resource, soft: Option<u64>) -> nix::Result<()> {
+    let Some(soft) = soft else { return Ok(()) };
+    let (_, hard) = getrlimit(resource)?;
+    setrlimit(resource, soft.min(hard), hard)
+}
+
+/// Empties the bounding set, so that not even root's program has capabilities; refused without CAP_SETPCAP, and
+/// then there are none to lose.
+fn drop_capabilities() {
+    for capability in 0..64 {
+        // SAFETY: takes integers only.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+            break;
+        }
+    }
+}
+
+/// A terminal that neither echoes nor translates: both ends.
+fn terminal() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave = slave_of(&master)?;
+    let mut settings = tcgetattr(&slave)?;
+    settings.output_flags.remove(OutputFlags::OPOST);
+    settings.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHOE | LocalFlags::ECHOK | LocalFlags::ECHONL);
+    tcsetattr(&slave, SetArg::TCSANOW, &settings)?;
+    Ok((owned(master), slave))
+}
+
+fn owned(master: PtyMaster) -> OwnedFd {
+    OwnedFd::from(master)
+}
+
+/// Opens the other end without a path, which another mount namespace may show as another device (TIOCGPTPEER).
+fn slave_of(master: &PtyMaster) -> nix::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the request takes flags and returns a new descriptor or -1.
+    let number = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+impl From<SpawnError> for io::Error {
+    fn from(error: SpawnError) -> io::Error {
+        io::Error::other(error)
+    }
+}

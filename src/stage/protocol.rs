@@ -1,0 +1,102 @@
+//! What the runner and a stage tell each other: one line of JSON each.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::play::{Ordinary, Outcome, ProbeResult};
+use crate::scenario::{Model, Role};
+
+/// How a stage is kept apart from the rest of the machine, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Namespaces of its own, made without privileges, and a `/proc` of its own.
+    UserNamespace,
+    /// The same with the machine's `/proc`, where a fresh one is refused.
+    SharedProc,
+    /// Namespaces of its own, made by root.
+    Root,
+    /// Plain processes on the machine's own network, one scenario at a time.
+    None,
+}
+
+impl Isolation {
+    /// The ladder: what is tried, best first.
+    pub const LADDER: [Isolation; 4] =
+        [Isolation::UserNamespace, Isolation::SharedProc, Isolation::Root, Isolation::None];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::UserNamespace => "user-namespace",
+            Isolation::SharedProc => "shared-proc",
+            Isolation::Root => "root",
+            Isolation::None => "none",
+        }
+    }
+
+    /// Whether every stage has a network, and so a port space, of its own.
+    pub fn has_own_network(self) -> bool {
+        self != Isolation::None
+    }
+}
+
+/// What the runner wants of a stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// How to keep it apart.
+    pub isolation: Isolation,
+    /// What to play.
+    pub task: Task,
+    /// The server's command: the program, then its arguments.
+    pub server: Vec<String>,
+    /// The client's command.
+    pub client: Vec<String>,
+    /// Which of them are the subject's; the others are reference programs.
+    pub judged: BTreeSet<Role>,
+    /// The port that the server listens on.
+    pub port: u16,
+    /// How the server handles its clients, if it is known.
+    pub model: Option<Model>,
+    /// What one ordinary client leaves behind on this server, if that is known.
+    pub ordinary: Option<Ordinary>,
+}
+
+/// What can be played.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Task {
+    /// Find out how the server handles its clients.
+    Probe,
+    /// A scenario.
+    Scenario {
+        /// Its id.
+        id: String,
+        /// The path to show.
+        path: String,
+        /// Its text.
+        text: String,
+    },
+}
+
+/// What a stage tells, in order; the last one is anything but an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Record {
+    /// Something was done or observed.
+    Event {
+        /// When, since the stage was ready.
+        at: Duration,
+        /// What.
+        text: String,
+    },
+    /// The play came to its end.
+    Played(Outcome),
+    /// The probe came to its end.
+    Probed(ProbeResult),
+    /// The environment refused what this isolation needs.
+    Refused(String),
+    /// The runner's own fault.
+    Panicked(String),
+}
