@@ -10,10 +10,9 @@ use crate::scenario::{Action, Scenario, Source, Target, parse};
 use crate::stage::{Record, Request, Surroundings, Task};
 
 /// Plays a request; events go to `tell` as they happen, and the returned record is the last one.
-pub fn play(request: Request, surroundings: Surroundings, tell: impl FnMut(Record) + 'static) -> Record {
+pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record) + 'static) -> Record {
     let task = request.task.clone();
-    let mut tell = tell;
-    let teller = Box::new(move |at: Duration, text: &str| tell(Record::Event { at, text: text.to_owned() }));
+    let teller = Box::new(move |at: Duration, text: &str| tell(&Record::Event { at, text: text.to_owned() }));
     let mut scene = match Scene::new(request, surroundings, teller) {
         Ok(scene) => scene,
         Err(error) => return Record::Refused(format!("observing sockets: {error}")),

@@ -19,7 +19,7 @@ pub use action::{
     Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scenario, SignalKind, SocketName,
     Source, Span, Start, Step, Target, Timing,
 };
-pub use mistake::{Located, Mistake, Mistakes, suggest};
+pub use mistake::{Located, Mistake, Mistakes, nearest, suggest};
 pub use needs::{NotApplicable, applies, starts};
 pub use parse::parse;
 pub use payload::{Payload, show};

@@ -15,7 +15,7 @@ mod protocol;
 mod linux;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Console, Spawn, SpawnError, Surroundings, enter, spawn};
+pub use linux::{Console, Spawn, SpawnError, Surroundings, enter, spawn, tell};
 
 pub use host::{StageError, play};
 pub use protocol::{Isolation, Record, Request, Task};

@@ -68,7 +68,7 @@ fn read_request() -> Result<Request, String> {
 }
 
 /// Sends a record to the runner. If nobody listens any more the stage is about to be ended, so errors do not matter.
-fn tell(record: &Record) {
+pub fn tell(record: &Record) {
     if let Ok(mut line) = serde_json::to_vec(record) {
         line.push(b'\n');
         let mut out = io::stdout().lock();

@@ -5,5 +5,5 @@ mod isolation;
 mod network;
 mod programs;
 
-pub use init::{Surroundings, enter};
+pub use init::{Surroundings, enter, tell};
 pub use programs::{Console, Spawn, SpawnError, spawn};

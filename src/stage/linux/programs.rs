@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, NulError, OsStr};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -148,8 +148,8 @@ fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words:
             Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY, 0) })?;
         }
         for (number, end) in ends.into_iter().enumerate() {
-            // SAFETY: replaces a standard descriptor of the child, which nothing in it owns.
-            unsafe { dup2_raw(&borrow(end), number as RawFd)? };
+            // SAFETY: replaces a standard descriptor of the child, which nothing in it owns; it stays open.
+            let _ = unsafe { dup2_raw(borrow(end), number as RawFd)? }.into_raw_fd();
         }
         for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
             // SAFETY: restores the default; no handler of ours is involved.

@@ -1,0 +1,141 @@
+//! The options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::report::Wanted;
+use crate::scenario::{Level, Model};
+use crate::stage::Isolation;
+
+/// Plays scenarios against a concurrent TCP server and its client, and says what does not conform, and why.
+#[derive(Debug, Parser)]
+#[command(name = "forkspec", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `run` if left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play scenarios and judge
+    Run(RunArgs),
+    /// List the scenarios
+    List(ListArgs),
+    /// Check scenario files without playing them
+    Check(CheckArgs),
+    /// Explain a defect or a scenario; without a name, list the defects
+    Explain(ExplainArgs),
+    /// Print a JSON Schema, or the reference page of the scenario language
+    Schema(SchemaArgs),
+    /// Run one of the reference programs
+    #[command(disable_help_flag = true)]
+    Reference {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which scenarios.
+#[derive(Debug, Default, Args)]
+pub struct SuiteArgs {
+    /// Ids, beginnings of ids (`termination`), or globs (`*/five-*`)
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Files or folders of scenarios, instead of the standard suite
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub scenarios: Vec<PathBuf>,
+    /// Only scenarios of this level; can be given several times
+    #[arg(long)]
+    pub level: Vec<Level>,
+}
+
+/// The options of `run`.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub suite: SuiteArgs,
+    /// The server's command; {port} is replaced. Left out: the reference server
+    #[arg(long, value_name = "CMD")]
+    pub server: Option<String>,
+    /// The client's command; {host} and {port} are replaced. Left out: the reference client
+    #[arg(long, value_name = "CMD")]
+    pub client: Option<String>,
+    /// The port that the server listens on [default: 9877]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// How the server handles its clients, instead of finding out
+    #[arg(long)]
+    pub model: Option<Model>,
+    /// Let a failed `should` make the run fail too
+    #[arg(long)]
+    pub strict: bool,
+    /// How many scenarios are played at a time [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
+    /// Play each scenario so often; verdicts that differ are an error
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// A report: `terminal`, `json`, `json=PATH`; can be given several times
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub report: Vec<Wanted>,
+    /// How to keep stages apart, instead of as well as can be
+    #[arg(long, value_name = "MODE")]
+    pub isolation: Option<Isolation>,
+}
+
+/// The options of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub suite: SuiteArgs,
+}
+
+/// The options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Scenario files, or folders of them
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// The options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A defect or a scenario
+    pub name: Option<String>,
+    /// Files or folders of scenarios, instead of the standard suite
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Vec<PathBuf>,
+}
+
+/// The options of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// What to print
+    #[arg(default_value = "scenario")]
+    pub what: SchemaKind,
+}
+
+/// What `schema` can print.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum SchemaKind {
+    /// The JSON Schema of scenario files
+    Scenario,
+    /// The JSON Schema of the JSON report
+    Report,
+    /// The reference page of the scenario language, in Markdown
+    Language,
+}

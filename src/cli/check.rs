@@ -1,0 +1,20 @@
+//! `forkspec check`
+
+use super::args::CheckArgs;
+use super::run::suite;
+use super::{Exit, complain};
+use crate::catalogue;
+
+pub fn main(args: &CheckArgs) -> Exit {
+    let suite = match suite(&args.files) {
+        Ok(suite) => suite,
+        Err(exit) => return exit,
+    };
+    for scenario in suite.scenarios.iter().filter(|scenario| catalogue::find(&scenario.defect).is_none()) {
+        // A suite may have defects of its own; a slip is likelier.
+        complain(format!("{}: the catalogue has no defect `{}`", scenario.source.path, scenario.defect));
+    }
+    let count = suite.scenarios.len();
+    anstream::println!("{count} scenario{} valid", if count == 1 { " is" } else { "s are" });
+    Exit::Conforms
+}

@@ -1,0 +1,64 @@
+//! `forkspec explain`
+
+use anstream::println;
+use anstyle::Style;
+
+use super::args::ExplainArgs;
+use super::run::suite;
+use super::{Exit, complain};
+use crate::catalogue::{self, Defect};
+use crate::scenario::{Scenario, suggest};
+
+const BOLD: Style = Style::new().bold();
+
+pub fn main(args: &ExplainArgs) -> Exit {
+    let Some(name) = &args.name else {
+        for defect in catalogue::all() {
+            println!("{:<34} {}", defect.id, defect.title);
+        }
+        return Exit::Conforms;
+    };
+    if let Some(defect) = catalogue::find(name) {
+        show_defect(&defect);
+        return Exit::Conforms;
+    }
+    let suite = match suite(&args.scenarios) {
+        Ok(suite) => suite,
+        Err(exit) => return exit,
+    };
+    if let Some(scenario) = suite.scenarios.iter().find(|scenario| scenario.id == *name) {
+        show_scenario(scenario);
+        return Exit::Conforms;
+    }
+    let defects = catalogue::all().iter().map(|defect| defect.id.as_str());
+    let known: Vec<&str> = defects.chain(suite.scenarios.iter().map(|scenario| scenario.id.as_str())).collect();
+    let help = match crate::scenario::nearest(name, known.iter().copied()) {
+        Some(_) => suggest(name, known),
+        None => "`forkspec explain` lists the defects, `forkspec list` the scenarios".into(),
+    };
+    complain(format!("nothing is called `{name}`; {help}"));
+    Exit::NothingMatched
+}
+
+fn show_defect(defect: &Defect) {
+    println!("{BOLD}{}{BOLD:#}", defect.id);
+    println!("{}  ({}, {})\n", defect.title, defect.blames, defect.reference);
+    for (head, text) in [("Why it fails", &defect.why), ("What it is", &defect.about), ("How to see it", &defect.see), ("The remedy", &defect.remedy)] {
+        println!("{BOLD}{head}{BOLD:#}");
+        for line in text.trim_matches('\n').lines() {
+            println!("  {line}");
+        }
+        println!();
+    }
+}
+
+fn show_scenario(scenario: &Scenario) {
+    println!("{BOLD}{}{BOLD:#}", scenario.id);
+    println!("{}  ({}, {})\n", scenario.title, scenario.level, scenario.reference);
+    println!("{}\n", scenario.about);
+    println!("{BOLD}Steps{BOLD:#}");
+    for (number, step) in scenario.steps.iter().enumerate() {
+        println!("  {:>2}  {}", number + 1, &scenario.source.text[step.span.clone()]);
+    }
+    println!("\nIt exists for the defect {BOLD}{}{BOLD:#}; see `forkspec explain {}`.", scenario.defect, scenario.defect);
+}

@@ -1,0 +1,22 @@
+//! `forkspec list`
+
+use super::args::ListArgs;
+use super::run::load;
+use super::{Exit, complain};
+
+pub fn main(args: &ListArgs) -> Exit {
+    let (suite, filter) = match load(&args.suite) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let mut found = false;
+    for scenario in suite.scenarios.iter().filter(|scenario| filter.wants(scenario)) {
+        found = true;
+        anstream::println!("{:<58} {:<7} {}", scenario.id, scenario.level, scenario.title);
+    }
+    if found {
+        return Exit::Conforms;
+    }
+    complain("no scenario matches");
+    Exit::NothingMatched
+}

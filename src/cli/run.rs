@@ -1,0 +1,243 @@
+//! `forkspec run`
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{RunArgs, SuiteArgs};
+use super::{Exit, complain, interrupt};
+use crate::report::{Format, Wanted, terminal};
+use crate::run::{Plan, Run, RunError, Settings, run};
+use crate::scenario::{Filter, Role, Suite, SuiteError, standard};
+use crate::subject::{CommandError, Manifest, Part, client_command, reference, split};
+
+/// The port of the book's programs (UNPv1 figure 5.1, SERV_PORT).
+const PORT: u16 = 9877;
+/// After this time a run shows how far it is.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+pub fn main(args: RunArgs) -> Exit {
+    match prepare(args) {
+        Ok(prepared) => prepared.play(),
+        Err(exit) => exit,
+    }
+}
+
+/// Everything that a run needs, checked.
+struct Prepared {
+    plan: Plan,
+    settings: Settings,
+    reports: Vec<Wanted>,
+    strict: bool,
+}
+
+fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
+    let manifest = Manifest::of(Path::new(".")).map_err(usage)?;
+    if args.suite.scenarios.is_empty() {
+        args.suite.scenarios = manifest.scenarios.clone();
+    }
+    if args.suite.filter.is_empty() {
+        args.suite.filter = manifest.filter.clone();
+    }
+    if args.suite.level.is_empty() {
+        args.suite.level = manifest.level.clone();
+    }
+    if args.report.is_empty() {
+        args.report = manifest.report.iter().map(|text| text.parse()).collect::<Result<_, String>>().map_err(usage)?;
+    }
+    let server = program(args.server.as_deref(), manifest.server.as_ref())?;
+    let client = program(args.client.as_deref(), manifest.client.as_ref())?;
+    let mut judged: BTreeSet<Role> = BTreeSet::new();
+    judged.extend(server.is_some().then_some(Role::Server));
+    judged.extend(client.is_some().then_some(Role::Client));
+    let given = judged.clone();
+    if judged.is_empty() {
+        judged = BTreeSet::from([Role::Server, Role::Client]);
+    }
+    let port = args.port.or(manifest.port).unwrap_or(PORT);
+    if port == 0 {
+        return Err(usage("forkspec.toml: the port is a number from 1 to 65535"));
+    }
+    let settings = Settings {
+        server: or_reference(server, "server", &["{port}"])?,
+        client: or_reference(client.map(client_command), "client", &["{host}", "{port}"])?,
+        judged,
+        given,
+        port,
+        model: args.model.or(manifest.server.as_ref().filter(|_| args.server.is_none()).and_then(|part| part.model)),
+        jobs: args.jobs.map(usize::from).or(manifest.jobs).unwrap_or_else(processors),
+        repeat: args.repeat,
+        isolation: args.isolation.or(manifest.isolation),
+    };
+    let (suite, filter) = load(&args.suite)?;
+    let plan = Plan::new(suite, &settings.judged, |scenario| filter.wants(scenario));
+    if plan.scenarios.is_empty() {
+        complain("no scenario matches; `forkspec list` shows what there is");
+        return Err(Exit::NothingMatched);
+    }
+    let mut reports = args.report;
+    if !reports.iter().any(Wanted::on_stdout) {
+        reports.push(Wanted { format: Format::Terminal, path: None });
+    }
+    if reports.iter().filter(|wanted| wanted.on_stdout()).count() > 1 {
+        return Err(usage("two reports cannot both go to standard output; give one a file: --report json=PATH"));
+    }
+    Ok(Prepared { plan, settings, reports, strict: args.strict || manifest.strict })
+}
+
+fn usage(error: impl std::fmt::Display) -> Exit {
+    complain(error);
+    Exit::Usage
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A program's command: the flag's, or the manifest's after its build.
+fn program(flag: Option<&str>, part: Option<&Part>) -> Result<Option<Vec<String>>, Exit> {
+    if let Some(text) = flag {
+        return split(text).map(Some).map_err(usage);
+    }
+    let Some(part) = part else { return Ok(None) };
+    if let Some(text) = &part.build {
+        build(text)?;
+    }
+    split(&part.command).map(Some).map_err(usage)
+}
+
+fn build(text: &str) -> Result<(), Exit> {
+    let words = split(text).map_err(usage)?;
+    // What it prints belongs beside the report, not in it.
+    let output = std::process::Command::new(&words[0]).args(&words[1..]).stdin(std::process::Stdio::null()).output();
+    let output = output.map_err(|error| {
+        complain(format!("`{text}`: {error}"));
+        Exit::Environment
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let _ = std::io::stderr().write_all(&output.stdout);
+    let _ = std::io::stderr().write_all(&output.stderr);
+    complain(format!("the build failed ({}): {text}", output.status));
+    Err(Exit::Environment)
+}
+
+fn or_reference(command: Option<Vec<String>>, name: &str, args: &[&str]) -> Result<Vec<String>, Exit> {
+    match command {
+        Some(words) => Ok(words),
+        None => reference(name, args).map_err(|error: CommandError| {
+            complain(error);
+            Exit::Environment
+        }),
+    }
+}
+
+/// Reads the suite and the filter that the options name.
+pub fn load(args: &SuiteArgs) -> Result<(Suite, Filter), Exit> {
+    let filter = Filter::new(&args.filter, &args.level).map_err(|error| usage(format!("not a glob: {error}")))?;
+    Ok((suite(&args.scenarios)?, filter))
+}
+
+/// Reads a suite; mistakes in its files are shown.
+pub fn suite(paths: &[PathBuf]) -> Result<Suite, Exit> {
+    let suite = if paths.is_empty() { standard() } else { Suite::load(paths) };
+    suite.map_err(|error| {
+        if let SuiteError::Invalid(all) = &error {
+            let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+            anstream::eprint!("{}", terminal::mistakes(all, colour));
+        }
+        usage(error)
+    })
+}
+
+impl Prepared {
+    fn play(self) -> Exit {
+        let interrupted = interrupt::flag();
+        let on_terminal = self.reports.iter().any(|wanted| wanted.format == Format::Terminal);
+        let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+        let mut terminal = terminal::Terminal::new(colour);
+        let mut progress = Progress::new(self.plan.scenarios.len() as u64);
+        let mut head_shown = false;
+        let result = run(&self.plan, &self.settings, interrupted, |setting, played| {
+            if on_terminal {
+                let head = if head_shown { String::new() } else { terminal.head(&setting.info, setting.isolation()) };
+                head_shown = true;
+                progress.suspend(|| anstream::print!("{head}{}", terminal.played(played)));
+            }
+            progress.step();
+        });
+        progress.finish();
+        let run = match result {
+            Ok(run) => run,
+            Err(error) => {
+                complain(&error);
+                if let RunError::Refused(_) = error {
+                    complain("`--isolation none` plays without namespaces, one scenario at a time");
+                }
+                return Exit::Environment;
+            }
+        };
+        if on_terminal {
+            anstream::print!("{}", terminal.foot(&run, self.strict));
+        }
+        self.finish(&run)
+    }
+
+    fn finish(&self, run: &Run) -> Exit {
+        let mut written = true;
+        for wanted in &self.reports {
+            if let Err(error) = wanted.write(run) {
+                complain(error);
+                written = false;
+            }
+        }
+        match () {
+            () if run.interrupted => Exit::Interrupted,
+            () if run.fails(self.strict) => Exit::DoesNotConform,
+            () if run.summary().error > 0 || !written => Exit::Environment,
+            () => Exit::Conforms,
+        }
+    }
+}
+
+/// A line that says how far a long run is; only on a terminal.
+struct Progress {
+    since: Instant,
+    total: u64,
+    done: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    fn new(total: u64) -> Progress {
+        Progress { since: Instant::now(), total, done: 0, bar: None }
+    }
+
+    fn step(&mut self) {
+        self.done += 1;
+        if self.bar.is_none() && self.since.elapsed() >= PROGRESS_AFTER {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} scenarios, {elapsed}");
+            self.bar = Some(ProgressBar::new(self.total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+        }
+    }
+
+    fn suspend(&self, show: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(show),
+            None => show(),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

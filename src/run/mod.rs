@@ -1,0 +1,9 @@
+//! A run: the scenarios of a suite, each on a stage of its own, and their verdicts.
+
+mod plan;
+mod result;
+mod runner;
+
+pub use plan::{Plan, Settings};
+pub use result::{Environment, Event, Played, Run, SubjectInfo, Summary, Verdict};
+pub use runner::{RunError, Setting, millis, run};

@@ -1,0 +1,46 @@
+//! What is to be played.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::scenario::{Model, Role, Scenario, Suite};
+use crate::stage::Isolation;
+
+/// The settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The server's command.
+    pub server: Vec<String>,
+    /// The client's command.
+    pub client: Vec<String>,
+    /// Which of them are judged; with none given, the reference programs are.
+    pub judged: BTreeSet<Role>,
+    /// Which of them were given; the others are the reference programs.
+    pub given: BTreeSet<Role>,
+    /// The port that the server listens on.
+    pub port: u16,
+    /// The model, if it is declared.
+    pub model: Option<Model>,
+    /// How many scenarios are played at a time.
+    pub jobs: usize,
+    /// How often each scenario is played.
+    pub repeat: u32,
+    /// How stages are kept apart; `None`: as well as can be.
+    pub isolation: Option<Isolation>,
+}
+
+/// The scenarios of a run, in order.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The scenarios.
+    pub scenarios: Vec<Arc<Scenario>>,
+}
+
+impl Plan {
+    /// The wanted scenarios that judge one of the given programs.
+    pub fn new(suite: Suite, judged: &BTreeSet<Role>, wanted: impl Fn(&Scenario) -> bool) -> Plan {
+        let judges = |scenario: &Scenario| scenario.tests.intersection(judged).next().is_some();
+        let scenarios = suite.scenarios.into_iter().filter(|scenario| judges(scenario) && wanted(scenario));
+        Plan { scenarios: scenarios.map(Arc::new).collect() }
+    }
+}

@@ -1,0 +1,212 @@
+//! Plays the scenarios of a plan, several at a time.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::plan::{Plan, Settings};
+use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
+use crate::play::{Outcome, ProbeResult};
+use crate::scenario::{Role, Scenario, applies};
+use crate::stage::{Isolation, Record, Request, StageError, Task, play};
+
+/// Why nothing could be played.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No isolation that was allowed can be had.
+    #[error("this environment cannot run it: {}", .0.iter().map(|(isolation, why)| format!("{}: {why}", isolation.name())).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<(Isolation, String)>),
+    /// The stage itself failed.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+/// Plays a plan. `done` gets each result in the order of the plan, as soon as it and all before it are there.
+pub fn run(plan: &Plan, settings: &Settings, interrupted: &AtomicBool, mut done: impl FnMut(&Setting, &Played)) -> Result<Run, RunError> {
+    let since = Instant::now();
+    let (setting, environment) = Setting::find(settings)?;
+    let jobs = if setting.request.isolation.has_own_network() { settings.jobs.clamp(1, 64) } else { 1 };
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    let mut played: Vec<Option<Played>> = vec![None; plan.scenarios.len()];
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(plan.scenarios.len()) {
+            let sender = sender.clone();
+            let (setting, next) = (&setting, &next);
+            scope.spawn(move || {
+                while !interrupted.load(Ordering::Relaxed) {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(scenario) = plan.scenarios.get(index) else { break };
+                    let result = setting.play(scenario, settings.repeat, interrupted);
+                    // A play that was cut off by the interruption says nothing about the subject.
+                    if interrupted.load(Ordering::Relaxed) || sender.send((index, result)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut shown = 0;
+        for (index, result) in results {
+            played[index] = Some(result);
+            while let Some(Some(result)) = played.get(shown) {
+                done(&setting, result);
+                shown += 1;
+            }
+        }
+    });
+    Ok(Run {
+        subject: setting.info,
+        environment,
+        played: played.into_iter().flatten().collect(),
+        duration: since.elapsed(),
+        interrupted: interrupted.load(Ordering::Relaxed),
+    })
+}
+
+/// What is the same for all plays of a run.
+pub struct Setting {
+    request: Request,
+    /// The programs.
+    pub info: SubjectInfo,
+}
+
+impl Setting {
+    /// Tries the isolations from the best one down, each by probing the server on such a stage.
+    fn find(settings: &Settings) -> Result<(Setting, Environment), RunError> {
+        let mut refused = Vec::new();
+        let ladder = match settings.isolation {
+            Some(only) => vec![only],
+            None => Isolation::LADDER.to_vec(),
+        };
+        for isolation in ladder {
+            let mut request = Request {
+                isolation,
+                task: Task::Probe,
+                server: settings.server.clone(),
+                client: settings.client.clone(),
+                judged: settings.judged.clone(),
+                port: settings.port,
+                model: None,
+                ordinary: None,
+            };
+            request.port = request.play_port();
+            match play(&request, |_| {}) {
+                Ok(record) => {
+                    let probed = match record {
+                        Record::Probed(probed) => probed,
+                        Record::Played(Outcome::Error(why) | Outcome::Skip(why)) => ProbeResult { model: None, unseen: Some(why), ordinary: None },
+                        _ => ProbeResult { model: None, unseen: None, ordinary: None },
+                    };
+                    request.port = settings.port;
+                    return Ok((Setting::new(request, settings, probed), Environment { isolation, refused }));
+                }
+                Err(StageError::Refused(why)) => refused.push((isolation, why)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(RunError::Refused(refused))
+    }
+
+    /// How the stages of the run are kept apart.
+    pub fn isolation(&self) -> Isolation {
+        self.request.isolation
+    }
+
+    fn new(mut request: Request, settings: &Settings, probed: ProbeResult) -> Setting {
+        request.model = settings.model.or(probed.model);
+        request.ordinary = probed.ordinary;
+        let given = |role: Role| settings.given.contains(&role);
+        let info = SubjectInfo {
+            server: (settings.server.clone(), given(Role::Server)),
+            client: (settings.client.clone(), given(Role::Client)),
+            model: request.model,
+            declared: settings.model.is_some(),
+            unseen: probed.unseen,
+        };
+        Setting { request, info }
+    }
+
+    /// Plays a scenario as often as wanted. Verdicts that are not all the same cannot be trusted: that is an error.
+    fn play(&self, scenario: &Arc<Scenario>, repeat: u32, interrupted: &AtomicBool) -> Played {
+        let first = self.play_once(scenario);
+        let mut counts = vec![(first.verdict.word(), 1u32)];
+        let mut other: Option<Played> = None;
+        for _ in 1..repeat {
+            if interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let again = self.play_once(scenario);
+            match counts.iter_mut().find(|(word, _)| *word == again.verdict.word()) {
+                Some((_, count)) => *count += 1,
+                None => {
+                    counts.push((again.verdict.word(), 1));
+                    other = Some(again);
+                }
+            }
+        }
+        let Some(other) = other else { return first };
+        let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let detail = [&first, &other].into_iter().find_map(|played| match &played.verdict {
+            Verdict::Fail(failure) => Some(format!("; expected {}, observed {}", failure.expected, failure.observed)),
+            Verdict::Error(why) => Some(format!("; {why}")),
+            _ => None,
+        });
+        let reason = format!("the verdicts of {repeat} plays differ: {}{}", counts.join(", "), detail.unwrap_or_default());
+        Played { verdict: Verdict::Error(reason), ..other }
+    }
+
+    fn play_once(&self, scenario: &Arc<Scenario>) -> Played {
+        let since = Instant::now();
+        let mut timeline = Vec::new();
+        let verdict = match applies(scenario, self.request.model) {
+            Err(why) => Verdict::Skip(why.to_string()),
+            Ok(()) => self.stage(scenario, &mut timeline),
+        };
+        Played { scenario: Arc::clone(scenario), verdict, duration: since.elapsed(), timeline }
+    }
+
+    fn stage(&self, scenario: &Scenario, timeline: &mut Vec<Event>) -> Verdict {
+        let mut request = self.request.clone();
+        request.task = Task::Scenario {
+            id: scenario.id.clone(),
+            path: scenario.source.path.clone(),
+            text: scenario.source.text.clone(),
+        };
+        request.port = request.play_port();
+        let observe = |record: &Record| {
+            if let Record::Event { at, text } = record {
+                timeline.push(Event { at: *at, text: text.clone() });
+            }
+        };
+        match play(&request, observe) {
+            Ok(Record::Played(outcome)) => outcome.into(),
+            Ok(_) => Verdict::Error("the stage answered another question".into()),
+            Err(error) => Verdict::Error(error.to_string()),
+        }
+    }
+}
+
+impl Request {
+    /// The port of one play. On the machine's own network connections of the last play still wait in TIME_WAIT, so
+    /// programs that take their port as an argument get a fresh one each time.
+    fn play_port(&self) -> u16 {
+        let takes_port = |command: &[String]| command.iter().any(|word| word.contains("{port}"));
+        if self.isolation.has_own_network() || !takes_port(&self.server) || !takes_port(&self.client) {
+            return self.port;
+        }
+        free_port().unwrap_or(self.port)
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// For a duration in reports.
+pub fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e5).round() / 1e2
+}

@@ -1,0 +1,7 @@
+//! The programs under test: their commands, and the file that can hold them.
+
+mod command;
+mod manifest;
+
+pub use command::{CommandError, client_command, reference, resolve, split};
+pub use manifest::{Manifest, ManifestError, Part};
