@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod matrix;
 pub mod observe;
 pub mod play;
 pub mod report;

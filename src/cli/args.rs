@@ -32,6 +32,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Explain a defect or a scenario; without a name, list the defects
     Explain(ExplainArgs),
+    /// Play a suite against fixtures, and say what it catches
+    Matrix(MatrixArgs),
     /// Print a JSON Schema, or the reference page of the scenario language
     Schema(SchemaArgs),
     /// Run one of the reference programs
@@ -119,6 +121,32 @@ pub struct ExplainArgs {
     /// Files or folders of scenarios, instead of the standard suite
     #[arg(long, value_name = "DIR")]
     pub scenarios: Vec<PathBuf>,
+}
+
+/// The options of `matrix`.
+#[derive(Debug, Args)]
+pub struct MatrixArgs {
+    /// Fixture manifests, or folders of them
+    #[arg(required = true, value_name = "DIR")]
+    pub fixtures: Vec<PathBuf>,
+    /// Files or folders of scenarios, instead of the standard suite
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Vec<PathBuf>,
+    /// Only these scenarios: ids, beginnings of ids, or globs
+    #[arg(long, value_name = "FILTER")]
+    pub only: Vec<String>,
+    /// How many scenarios are played at a time [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
+    /// Play each scenario so often; verdicts that differ are an error
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// `json` or `json=PATH`, besides the table
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub report: Vec<Wanted>,
+    /// How to keep stages apart, instead of as well as can be
+    #[arg(long, value_name = "MODE")]
+    pub isolation: Option<Isolation>,
 }
 
 /// The options of `schema`.

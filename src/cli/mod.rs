@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod interrupt;
 mod list;
+mod matrix;
 mod run;
 mod schema;
 
@@ -55,6 +56,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::List(args) => list::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::Matrix(args) => matrix::main(&args),
         Command::Schema(args) => schema::main(&args),
         // Handled before the parser; here for `--help`.
         Command::Reference { words } => {

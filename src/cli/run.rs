@@ -93,7 +93,8 @@ fn usage(error: impl std::fmt::Display) -> Exit {
     Exit::Usage
 }
 
-fn processors() -> usize {
+/// The number of processors.
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -126,7 +127,8 @@ fn build(text: &str) -> Result<(), Exit> {
     Err(Exit::Environment)
 }
 
-fn or_reference(command: Option<Vec<String>>, name: &str, args: &[&str]) -> Result<Vec<String>, Exit> {
+/// A command, or that of the reference program.
+pub fn or_reference(command: Option<Vec<String>>, name: &str, args: &[&str]) -> Result<Vec<String>, Exit> {
     match command {
         Some(words) => Ok(words),
         None => reference(name, args).map_err(|error: CommandError| {

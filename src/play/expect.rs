@@ -6,7 +6,7 @@ use super::scene::{Identity, Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner};
 use crate::observe::{DescriptorKind, End, Pair, Process, Socket};
-use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Payload, Role, SocketName, Target, show};
+use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Payload, SocketName, Target, show};
 use crate::tcp::TcpState;
 
 /// Who a check is about, once names are looked up.
@@ -205,8 +205,7 @@ impl Scene {
 
     fn pair_of(&self, subject: &Subject) -> Option<Pair> {
         match subject {
-            Subject::Peer(name) => self.peers.get(name).map(|peer| peer.pair),
-            Subject::Program(name) => self.programs.get(name)?.pair,
+            Subject::Peer(name) | Subject::Program(name) => self.pair(name),
             Subject::Process(..) => None,
         }
     }
@@ -438,10 +437,6 @@ impl Scene {
         Finding::Holds
     }
 
-    /// Whether a process of the server's was started as a program of this role and still runs.
-    pub fn is_running(&self, role: Role) -> bool {
-        self.programs.values().any(|program| program.role == role && program.end.is_none())
-    }
 }
 
 fn take(capture: &mut Capture, payload: &Payload) -> Finding {

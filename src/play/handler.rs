@@ -8,7 +8,8 @@ use crate::scenario::{Model, Role, Timing};
 use crate::tcp::TcpState;
 
 impl Scene {
-    /// Finds the process that owns the server's end of a peer's connection, and remembers it.
+    /// Finds the process that owns the server's end of a connection, and remembers it. The connection is a peer's, or
+    /// the one that a client has made.
     ///
     /// Right after accept the listening process owns it, after fork two processes do, and then the child alone: while
     /// the listening process is among the owners, the answer is taken at rest. If it keeps the connection even
@@ -27,7 +28,7 @@ impl Scene {
             found = choice.map(|process| (process.pid, process.started));
             let settled = !owners.is_empty() && (alone || owners.iter().all(|process| Some(process.pid) != started));
             Ok(match (found, settled) {
-                (Some(_), true) => Finding::Never(String::new()),
+                (Some(_), true) => Finding::Settled,
                 (Some(_), false) => Finding::Holds,
                 (None, _) => Finding::NotYet(scene.ownerless(view, peer)),
             })
@@ -45,13 +46,19 @@ impl Scene {
 
     /// The processes of the server that have the server's end of a peer's connection open.
     pub fn server_end_owners<'v>(&self, view: &'v View, peer: &str) -> Vec<&'v Process> {
-        let Some(peer) = self.peers.get(peer) else { return Vec::new() };
-        view.socket(peer.pair.reversed()).map(|socket| self.owners(view, socket.inode)).unwrap_or_default()
+        let Some(pair) = self.pair(peer) else { return Vec::new() };
+        view.socket(pair.reversed()).map(|socket| self.owners(view, socket.inode)).unwrap_or_default()
+    }
+
+    /// The connection of a peer or of a client, by name.
+    pub fn pair(&self, name: &str) -> Option<crate::observe::Pair> {
+        let peer = self.peers.get(name).map(|peer| peer.pair);
+        peer.or_else(|| self.programs.get(name)?.pair)
     }
 
     fn ownerless(&self, view: &View, name: &str) -> String {
-        let Some(peer) = self.peers.get(name) else { return "no such peer".into() };
-        match view.state(peer.pair.reversed()) {
+        let Some(pair) = self.pair(name) else { return format!("{name} has made no connection to the port") };
+        match view.state(pair.reversed()) {
             TcpState::Gone => format!("the server's end of {name}'s connection is gone"),
             state if self.programs.values().any(|program| program.role == Role::Server && program.end.is_none()) => {
                 format!("no process owns the server's end of {name}'s connection ({state}): it was not accepted")

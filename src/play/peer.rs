@@ -94,11 +94,6 @@ impl Peer {
         })
     }
 
-    /// Whether its socket is open.
-    pub fn is_open(&self) -> bool {
-        self.stream.is_some()
-    }
-
     /// Whether all that was to be sent is with the kernel.
     pub fn has_sent_all(&self) -> bool {
         self.sent == self.outbox.len()

@@ -52,7 +52,11 @@ impl Scene {
     /// A handler that a later step is about is found while its connection is there.
     fn prepare(&mut self, scenario: &Scenario, action: &Action) -> Result<(), Stop> {
         let ending = match action {
-            Action::Close { peers } | Action::HalfClose { peers } | Action::Reset { peers } => peers,
+            Action::Close { peers } | Action::HalfClose { peers } | Action::Reset { peers } => peers.clone(),
+            Action::EndInput { programs } => programs.clone(),
+            Action::Signal { targets, .. } => {
+                targets.iter().filter_map(|target| if let Target::Program(name) = target { Some(name.clone()) } else { None }).collect()
+            }
             _ => return Ok(()),
         };
         for peer in ending.iter().filter(|peer| names_handler(scenario, peer)) {

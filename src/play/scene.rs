@@ -199,6 +199,7 @@ impl Scene {
         let sockets = self.sockets.list()?;
         let view = View { processes, sockets };
         self.meet(&view.processes);
+        self.follow_daemons(&view);
         self.find_client_connections(&view);
         Ok(view)
     }
@@ -276,6 +277,24 @@ impl Scene {
         }
         for note in notes {
             self.note(note);
+        }
+    }
+
+    /// A daemon: the process that was started has left with 0, and one that it has made serves on.
+    fn follow_daemons(&mut self, view: &View) {
+        let port = self.request.port;
+        let left = |program: &Program| program.role == Role::Server && program.end == Some(End::Exited(0)) && !program.end_was_asked_for;
+        let names: Vec<String> = self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let family = self.family(view, &name);
+            let here = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
+            let listeners: Vec<&Socket> = view.sockets.iter().filter(here).collect();
+            let serves = |process: &&&Process| listeners.iter().any(|socket| self.holds(process, socket.inode));
+            let heir = family.iter().find(serves).map(|process| process.pid);
+            if let (Some(program), Some(pid)) = (self.programs.get_mut(&name), heir) {
+                program.adopt(pid);
+                self.note(format!("{name} has left, as daemons do, and process {pid} serves"));
+            }
         }
     }
 

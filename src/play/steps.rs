@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::expect::{Subject, expected, manner, not_listening, wants_view};
 use super::peer::Peer;
 use super::program::{Baseline, Program};
-use super::scene::Scene;
+use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use crate::observe::{End, ProcessTable};
@@ -198,22 +198,16 @@ impl Scene {
     fn until_listening(&mut self, name: &str) -> Result<(), Stop> {
         let port = self.request.port;
         let owned = name.to_owned();
-        let waited = self.watch(Manner::Arrives, Timing::Within(START_PATIENCE), true, |scene, view| {
+        let waited = self.watch(Manner::Settles, Timing::Within(START_PATIENCE), true, |scene, view| {
             let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
             let sockets = scene.listeners_of(view, &owned);
             let here = sockets.iter().find(|socket| socket.pair.local.port() == port).map(|socket| (*socket).clone());
             let elsewhere = not_listening(port, &sockets);
             let Some(program) = scene.programs.get(&owned) else { return Ok(Finding::Never("no such program".into())) };
             match (here, program.end) {
-                (Some(_), None) => Ok(Finding::Holds),
-                // A daemon: the process that was started has left, and one that it made serves.
-                (Some(socket), Some(End::Exited(0))) => {
-                    let heir = scene.owners(view, socket.inode).first().map(|process| process.pid);
-                    if let (Some(program), Some(pid)) = (scene.programs.get_mut(&owned), heir) {
-                        program.adopt(pid);
-                    }
-                    Ok(Finding::Holds)
-                }
+                (Some(socket), None) => Ok(scene.stays(view, &owned, socket.inode)),
+                // It may have left the work to a process that it has made.
+                (_, Some(End::Exited(0))) if !scene.family(view, &owned).is_empty() => Ok(Finding::NotYet("it exited with status 0".into())),
                 (_, Some(end)) => Ok(Finding::Never(format!("it {end}{}", last_words(program)))),
                 (None, None) => Ok(Finding::NotYet(elsewhere)),
             }
@@ -224,6 +218,16 @@ impl Scene {
                 Ok(())
             }
             Waited::Failed(observed) => miss(Topic::Start, format!("{name} listens on port {port}"), observed),
+        }
+    }
+
+    /// A server that listens has started once it sleeps. If it is not alone, it may be about to leave the place to a
+    /// process that it has made, as daemons do: that is decided at rest.
+    fn stays(&self, view: &View, name: &str, listener: u64) -> Finding {
+        let family = self.family(view, name);
+        match family.as_slice() {
+            [alone] if alone.state == 'S' && self.holds(alone, listener) => Finding::Settled,
+            _ => Finding::Holds,
         }
     }
 
@@ -462,7 +466,7 @@ impl Scene {
             return trouble(format!("sending {signal} to process {pid}: {errno}"));
         }
         self.note(format!("{} gets {signal}", subject.label()));
-        let done = |scene: &Scene, view: &super::scene::View| match (signal, view.process(pid)) {
+        let done = |scene: &Scene, view: &View| match (signal, view.process(pid)) {
             (_, None) => true,
             (Signal::SIGKILL, Some(process)) => process.is_zombie(),
             (Signal::SIGSTOP, Some(process)) => process.is_zombie() || scene.processes.has_stopped(process),

@@ -25,6 +25,8 @@ const FEWEST_LOOKS: u32 = 40;
 pub enum Finding {
     /// It holds.
     Holds,
+    /// It holds, and nothing can change that: no more waiting, whatever the manner.
+    Settled,
     /// It does not hold; it may yet.
     NotYet(String),
     /// It does not hold, and nothing can change that.
@@ -69,7 +71,7 @@ impl Scene {
                 self.pump();
                 let view = if wants_view { Some(self.look()?) } else { None };
                 return Ok(match find(self, view.as_ref())? {
-                    Finding::Holds => Waited::Held,
+                    Finding::Holds | Finding::Settled => Waited::Held,
                     Finding::NotYet(observed) | Finding::Never(observed) => Waited::Failed(observed),
                 });
             }
@@ -85,6 +87,7 @@ impl Scene {
             let finding = find(self, view.as_ref())?;
             match &finding {
                 Finding::Never(observed) => return Ok(Waited::Failed(observed.clone())),
+                Finding::Settled => return Ok(Waited::Held),
                 Finding::Holds if manner == Manner::Arrives => return Ok(Waited::Held),
                 Finding::NotYet(observed) if manner == Manner::Lasts => return Ok(Waited::Failed(observed.clone())),
                 Finding::Holds => {

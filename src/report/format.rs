@@ -61,7 +61,12 @@ impl Wanted {
         if self.format == Format::Terminal {
             return Ok(());
         }
-        let mut bytes = serde_json::to_vec_pretty(&json::Document::of(run))?;
+        self.write_json(&json::Document::of(run))
+    }
+
+    /// Writes a JSON document.
+    pub fn write_json(&self, document: &impl serde::Serialize) -> Result<(), ReportError> {
+        let mut bytes = serde_json::to_vec_pretty(document)?;
         bytes.push(b'\n');
         match &self.path {
             Some(path) => replace(path, &bytes).map_err(|error| ReportError::Io(path.clone(), error)),

@@ -15,7 +15,7 @@ A scenario is one TOML file; its path below the suite's folder, without `.toml`,
 a list of steps. **One step is one inline table on one line.** The key that names what the step does is its verb.
 
 A *peer* is a TCP endpoint of the runner's own. A *program* is started from the subject. `c1.handler` is the process
-that owns the server's end of the peer `c1`'s connection; `server.children` are all children that `server` has.
+that owns the server's end of the peer `c1`'s connection, `client.handler` that of a client's; `server.children` are all children that `server` has.
 Where several names are allowed, a list or a range such as `\"c1..c5\"` can stand.
 
 When a check is looked at, if the step does not say: what arrives (bytes, an end, an exit, a state) is waited for until it

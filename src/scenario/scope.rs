@@ -56,7 +56,7 @@ impl Scope {
             (Kind::Program | Kind::Programs | Kind::Processes, None) => &[Meaning::Program],
             (Kind::Peers | Kind::Sockets, None) => &[Meaning::Peer],
             (Kind::Targets, None) => &[Meaning::Program, Meaning::Peer],
-            (_, Some("handler")) if takes_suffix => &[Meaning::Peer],
+            (_, Some("handler")) if takes_suffix => &[Meaning::Peer, Meaning::Program],
             (_, Some("children")) if takes_suffix => &[Meaning::Program],
             (_, Some(suffix)) => {
                 let help = if takes_suffix { suggest(suffix, ["handler", "children"]) } else { "leave it out".into() };

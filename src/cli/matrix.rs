@@ -1,0 +1,154 @@
+//! `forkspec matrix`
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anstream::{print, println};
+use anstyle::{AnsiColor, Style};
+use serde_json::json;
+
+use super::args::MatrixArgs;
+use super::run::{or_reference, processors, suite};
+use super::{Exit, complain, interrupt};
+use crate::matrix::{Fixture, Grid, Row};
+use crate::report::{Format, Wanted};
+use crate::run::{Plan, Settings, run};
+use crate::scenario::{Filter, Role, Suite};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+pub fn main(args: &MatrixArgs) -> Exit {
+    match play(args) {
+        Ok(grid) => finish(args, &grid),
+        Err(exit) => exit,
+    }
+}
+
+fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
+    let usage = |error: &dyn std::fmt::Display| {
+        complain(error);
+        Exit::Usage
+    };
+    let fixtures = Fixture::load(&args.fixtures).map_err(|error| usage(&error))?;
+    let suite = suite(&args.scenarios)?;
+    let filter = Filter::new(&args.only, &[]).map_err(|error| usage(&error))?;
+    let interrupted = interrupt::flag();
+    let shown = !args.report.iter().any(Wanted::on_stdout);
+    let wanted = |suite: &Suite| suite.scenarios.iter().filter(|scenario| filter.wants(scenario)).map(|scenario| scenario.id.clone()).collect();
+    let mut grid = Grid { scenarios: wanted(&suite), fixtures: Vec::new() };
+    for fixture in &fixtures {
+        let row = match fixture.command(&cache()).map_err(|error| usage(&error))? {
+            Err(why) => Row::unavailable(fixture, &why.0),
+            Ok(command) => {
+                let settings = settings(fixture, command, args)?;
+                let plan = Plan::new(suite.clone(), &settings.judged, |scenario| filter.wants(scenario));
+                if plan.scenarios.is_empty() {
+                    Row::unavailable(fixture, "no scenario judges it")
+                } else {
+                    let run = run(&plan, &settings, interrupted, |_, _| {}).map_err(|error| {
+                        complain(error);
+                        Exit::Environment
+                    })?;
+                    if run.interrupted {
+                        return Err(Exit::Interrupted);
+                    }
+                    Row::of(fixture, &run)
+                }
+            }
+        };
+        if shown {
+            show(&row);
+        }
+        grid.fixtures.push(row);
+    }
+    Ok(grid)
+}
+
+fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Result<Settings, Exit> {
+    let judged = BTreeSet::from([fixture.role]);
+    let (server, client) = match fixture.role {
+        Role::Server => (Some(command), None),
+        Role::Client => (None, Some(command)),
+    };
+    Ok(Settings {
+        server: or_reference(server, "server", &["{port}"])?,
+        client: or_reference(client, "client", &["{host}", "{port}"])?,
+        given: judged.clone(),
+        judged,
+        port: 9877,
+        model: fixture.model.filter(|_| fixture.role == Role::Server),
+        jobs: args.jobs.map_or_else(processors, usize::from),
+        repeat: args.repeat,
+        isolation: args.isolation,
+    })
+}
+
+/// Where compiled fixtures are kept.
+fn cache() -> PathBuf {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("FORKSPEC_CACHE")
+        .or_else(|| named("XDG_CACHE_HOME").map(|folder| folder.join("forkspec")))
+        .or_else(|| named("HOME").map(|folder| folder.join(".cache/forkspec")))
+        .unwrap_or_else(|| PathBuf::from("target/forkspec-fixtures"))
+}
+
+fn show(row: &Row) {
+    let (style, word) = match (&row.unavailable, row.problems.is_empty()) {
+        (Some(_), _) => (DIM, "SKIP"),
+        (None, true) => (GOOD, "GOOD"),
+        (None, false) => (BAD, "BAD"),
+    };
+    let cells: String = row
+        .cells
+        .iter()
+        .map(|cell| match cell.verdict {
+            "pass" => '.',
+            "fail" => 'F',
+            "skip" => 's',
+            _ => 'E',
+        })
+        .collect();
+    println!("{style}{word}{style:#} {:<34} {DIM}{}{DIM:#} {cells}", row.id, row.defect.as_deref().unwrap_or("correct"));
+    if let Some(why) = &row.unavailable {
+        println!("       {why}");
+    }
+    row.problems.iter().for_each(|problem| println!("       {problem}"));
+}
+
+fn finish(args: &MatrixArgs, grid: &Grid) -> Exit {
+    let document = json!({
+        "scenarios": grid.scenarios,
+        "fixtures": grid.fixtures,
+        "uncaught": grid.uncaught(),
+        "caught_by_one": grid.caught_once(),
+        "catches_nothing": grid.idle(),
+    });
+    for wanted in args.report.iter().filter(|wanted| wanted.format == Format::Json) {
+        if let Err(error) = wanted.write_json(&document) {
+            complain(error);
+            return Exit::Environment;
+        }
+    }
+    if !args.report.iter().any(Wanted::on_stdout) {
+        summary(grid);
+    }
+    if grid.has_problems() { Exit::DoesNotConform } else { Exit::Conforms }
+}
+
+fn summary(grid: &Grid) {
+    let list = |head: &str, items: Vec<String>| {
+        if !items.is_empty() {
+            print!("\n{head}\n");
+            items.iter().for_each(|item| println!("  {item}"));
+        }
+    };
+    list("No scenario catches these:", grid.uncaught().into_iter().map(str::to_owned).collect());
+    let once = grid.caught_once().into_iter().map(|(fixture, scenario)| format!("{fixture:<34} {scenario}"));
+    list("One scenario alone catches these:", once.collect());
+    list("These scenarios catch nothing here:", grid.idle().into_iter().map(str::to_owned).collect());
+    let bad = grid.fixtures.iter().filter(|row| !row.problems.is_empty()).count();
+    let skipped = grid.fixtures.iter().filter(|row| row.unavailable.is_some()).count();
+    println!("\n{} fixtures × {} scenarios: {bad} not as declared, {skipped} not available here", grid.fixtures.len(), grid.scenarios.len());
+}

@@ -1,0 +1,187 @@
+//! Fixtures: small programs with a planted defect, or correct ones, each described by a manifest.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+use serde::Deserialize;
+
+use crate::scenario::{Model, Role};
+use crate::subject::split;
+
+/// What a manifest says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    title: String,
+    server: Option<PathBuf>,
+    client: Option<PathBuf>,
+    interpreter: Option<String>,
+    model: Option<Model>,
+    defect: Option<String>,
+    #[serde(default)]
+    fails: Vec<String>,
+    #[serde(default)]
+    os: Vec<String>,
+}
+
+/// A fixture.
+#[derive(Debug, Clone)]
+pub struct Fixture {
+    /// The manifest's name without its ending.
+    pub id: String,
+    /// What the program does, in a sentence.
+    pub title: String,
+    /// The program's role.
+    pub role: Role,
+    /// Its source.
+    pub source: PathBuf,
+    /// The interpreter of its language; `None`: it is C and is compiled.
+    pub interpreter: Option<String>,
+    /// How it handles clients.
+    pub model: Option<Model>,
+    /// The planted defect; `None`: it is correct.
+    pub defect: Option<String>,
+    /// The scenarios that must fail on it: ids or globs.
+    pub fails: Vec<glob::Pattern>,
+    os: Vec<String>,
+}
+
+/// Why a fixture cannot be read or built.
+#[derive(Debug, thiserror::Error)]
+pub enum FixtureError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}", path = .0.display(), source = .1)]
+    Io(PathBuf, io::Error),
+    /// The manifest is invalid.
+    #[error("{path}: {reason}", path = .0.display(), reason = .1)]
+    Manifest(PathBuf, String),
+    /// The compiler rejects it.
+    #[error("{path} does not compile:\n{output}", path = .0.display(), output = .1)]
+    Compile(PathBuf, String),
+}
+
+/// Why a fixture cannot be run on this machine: no fault of anybody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+impl Fixture {
+    /// All fixtures below these folders, or of these manifests, by id.
+    pub fn load(paths: &[PathBuf]) -> Result<Vec<Fixture>, FixtureError> {
+        let mut manifests = Vec::new();
+        for path in paths {
+            collect(path, &mut manifests).map_err(|error| FixtureError::Io(path.clone(), error))?;
+        }
+        manifests.sort();
+        manifests.iter().map(|path| Fixture::read(path)).collect()
+    }
+
+    fn read(path: &Path) -> Result<Fixture, FixtureError> {
+        let text = fs::read_to_string(path).map_err(|error| FixtureError::Io(path.to_owned(), error))?;
+        let invalid = |reason: String| FixtureError::Manifest(path.to_owned(), reason);
+        let manifest: Manifest = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (role, source) = match (manifest.server, manifest.client) {
+            (Some(server), None) => (Role::Server, folder.join(server)),
+            (None, Some(client)) => (Role::Client, folder.join(client)),
+            _ => return Err(invalid("a fixture has either a `server` or a `client`".into())),
+        };
+        if manifest.defect.is_none() && !manifest.fails.is_empty() {
+            return Err(invalid("`fails` names scenarios, and there is no `defect`".into()));
+        }
+        let fails = manifest.fails.iter().map(|text| glob::Pattern::new(text).map_err(|error| invalid(error.to_string())));
+        Ok(Fixture {
+            id: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            title: manifest.title,
+            role,
+            source,
+            interpreter: manifest.interpreter,
+            model: manifest.model,
+            defect: manifest.defect,
+            fails: fails.collect::<Result<_, _>>()?,
+            os: manifest.os,
+        })
+    }
+
+    /// Whether a scenario must fail on it.
+    pub fn must_fail(&self, scenario: &str) -> bool {
+        self.fails.iter().any(|pattern| pattern.matches(scenario))
+    }
+
+    /// The command that runs it; compiles it first unless `cache` has it already.
+    pub fn command(&self, cache: &Path) -> Result<Result<Vec<String>, Unavailable>, FixtureError> {
+        if !self.os.is_empty() && !self.os.iter().any(|os| os == std::env::consts::OS) {
+            return Ok(Err(Unavailable(format!("it is for {} only", self.os.join(", ")))));
+        }
+        let arguments: &[&str] = if self.role == Role::Server { &["{port}"] } else { &["{host}", "{port}"] };
+        let mut words = match &self.interpreter {
+            Some(interpreter) => match split(interpreter) {
+                Ok(mut words) => {
+                    words.push(self.source.display().to_string());
+                    words
+                }
+                Err(_) => return Ok(Err(Unavailable(format!("{interpreter} is not installed")))),
+            },
+            None => vec![self.compile(cache)?.display().to_string()],
+        };
+        words.extend(arguments.iter().map(|word| (*word).to_owned()));
+        Ok(Ok(words))
+    }
+
+    /// Compiled programs are kept by the content of everything that can go into them.
+    fn compile(&self, cache: &Path) -> Result<PathBuf, FixtureError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| FixtureError::Io(path, error)
+        };
+        let folder = self.source.parent().unwrap_or(Path::new("."));
+        let mut hasher = DefaultHasher::new();
+        COMPILER.hash(&mut hasher);
+        fs::read(&self.source).map_err(failed(&self.source))?.hash(&mut hasher);
+        let mut headers: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed(folder))? {
+            let path = entry.map_err(failed(folder))?.path();
+            headers.extend(path.extension().is_some_and(|ending| ending == "h").then_some(path));
+        }
+        headers.sort();
+        for header in &headers {
+            fs::read(header).map_err(failed(header))?.hash(&mut hasher);
+        }
+        let program = cache.join(format!("{}-{:016x}", self.id, hasher.finish()));
+        if program.exists() {
+            return Ok(program);
+        }
+        fs::create_dir_all(cache).map_err(failed(cache))?;
+        // Two runs at a time must not see each other's half-written programs.
+        let unfinished = tempfile::Builder::new().prefix(&self.id).tempdir_in(cache).map_err(failed(cache))?;
+        let made = unfinished.path().join("program");
+        let mut compiler = Command::new(COMPILER[0]);
+        compiler.args(&COMPILER[1..]).arg("-o").arg(&made).arg(&self.source).arg("-pthread");
+        let output = compiler.output().map_err(failed(Path::new(COMPILER[0])))?;
+        if !output.status.success() {
+            return Err(FixtureError::Compile(self.source.clone(), String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        fs::rename(&made, &program).map_err(failed(&program))?;
+        Ok(program)
+    }
+}
+
+const COMPILER: [&str; 5] = ["cc", "-std=gnu11", "-O1", "-Wall", "-Wno-unused-result"];
+
+fn collect(path: &Path, manifests: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !fs::metadata(path)?.is_dir() {
+        manifests.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let child = entry.path();
+        if entry.file_type()?.is_dir() {
+            collect(&child, manifests)?;
+        } else if child.extension().is_some_and(|ending| ending == "toml") {
+            manifests.push(child);
+        }
+    }
+    Ok(())
+}

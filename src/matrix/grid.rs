@@ -1,0 +1,131 @@
+//! What came out of a matrix, and what it says about the suite.
+
+use serde::Serialize;
+
+use super::fixture::Fixture;
+use crate::run::{Run, Verdict};
+
+/// The whole matrix.
+#[derive(Debug, Clone, Serialize)]
+pub struct Grid {
+    /// The ids of the scenarios: the columns.
+    pub scenarios: Vec<String>,
+    /// One row for each fixture.
+    pub fixtures: Vec<Row>,
+}
+
+/// One fixture's verdicts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The fixture.
+    pub id: String,
+    /// What it does.
+    pub title: String,
+    /// The planted defect; none: it is correct.
+    pub defect: Option<String>,
+    /// Why it was not run.
+    pub unavailable: Option<String>,
+    /// The verdicts, scenario by scenario.
+    pub cells: Vec<Cell>,
+    /// What is not as the manifest says.
+    pub problems: Vec<String>,
+}
+
+/// One scenario on one fixture.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    /// The scenario.
+    pub scenario: String,
+    /// Its verdict.
+    pub verdict: &'static str,
+    /// The defect that the failure names.
+    pub names: Option<String>,
+}
+
+impl Row {
+    /// A fixture that this machine cannot run.
+    pub fn unavailable(fixture: &Fixture, why: &str) -> Row {
+        Row { unavailable: Some(why.to_owned()), ..Row::empty(fixture) }
+    }
+
+    fn empty(fixture: &Fixture) -> Row {
+        Row {
+            id: fixture.id.clone(),
+            title: fixture.title.clone(),
+            defect: fixture.defect.clone(),
+            unavailable: None,
+            cells: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Compares what came out with what the manifest says.
+    pub fn of(fixture: &Fixture, run: &Run) -> Row {
+        let mut row = Row::empty(fixture);
+        for played in &run.played {
+            let id = &played.scenario.id;
+            let wanted = fixture.must_fail(id);
+            let mut names = None;
+            match &played.verdict {
+                Verdict::Fail(failure) => {
+                    names = failure.defect.clone();
+                    if !wanted {
+                        let observed = format!("expected {}, observed {}", failure.expected, failure.observed);
+                        row.problems.push(format!("{id} fails and should not: {observed}"));
+                    }
+                }
+                Verdict::Error(why) => row.problems.push(format!("{id} could not be judged: {why}")),
+                verdict if wanted => row.problems.push(format!("{id} should fail: {}", verdict.word())),
+                _ => {}
+            }
+            row.cells.push(Cell { scenario: id.clone(), verdict: played.verdict.word(), names });
+        }
+        let caught = row.cells.iter().any(|cell| cell.verdict == "fail");
+        let named = row.cells.iter().any(|cell| cell.names == fixture.defect);
+        if let Some(defect) = &fixture.defect {
+            if !caught {
+                row.problems.push("no scenario catches it".into());
+            } else if !named {
+                row.problems.push(format!("no failure names its defect, {defect}"));
+            }
+        }
+        row
+    }
+
+    /// The scenarios that fail on it.
+    pub fn caught_by(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter().filter(|cell| cell.verdict == "fail").map(|cell| cell.scenario.as_str())
+    }
+}
+
+impl Grid {
+    /// The scenarios that fail on no fixture: they prove nothing, as far as these fixtures go.
+    pub fn idle(&self) -> Vec<&str> {
+        let catches = |scenario: &str| self.fixtures.iter().any(|row| row.caught_by().any(|id| id == scenario));
+        self.scenarios.iter().map(String::as_str).filter(|scenario| !catches(scenario)).collect()
+    }
+
+    /// The fixtures that one scenario alone catches, with that scenario.
+    pub fn caught_once(&self) -> Vec<(&str, &str)> {
+        let only = |row: &'_ Row| -> Option<usize> {
+            let mut catching = row.cells.iter().enumerate().filter(|(_, cell)| cell.verdict == "fail");
+            let (first, _) = catching.next()?;
+            catching.next().is_none().then_some(first)
+        };
+        self.fixtures
+            .iter()
+            .filter_map(|row| only(row).map(|index| (row.id.as_str(), row.cells[index].scenario.as_str())))
+            .collect()
+    }
+
+    /// The defective fixtures that no scenario catches.
+    pub fn uncaught(&self) -> Vec<&str> {
+        let missed = |row: &&Row| row.defect.is_some() && row.unavailable.is_none() && row.caught_by().next().is_none();
+        self.fixtures.iter().filter(missed).map(|row| row.id.as_str()).collect()
+    }
+
+    /// Whether anything is not as the manifests say.
+    pub fn has_problems(&self) -> bool {
+        self.fixtures.iter().any(|row| !row.problems.is_empty())
+    }
+}
