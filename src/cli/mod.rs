@@ -12,7 +12,7 @@ mod schema;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueEnum};
 
 use args::{Cli, Command};
 
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     // The stage and the reference programs are started by the hundred: they do not wait for the parser of options.
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("stage") => stage(),
+        Some("stage") => stage(words.next()),
         Some("reference") => reference(&words.collect::<Vec<_>>()),
         _ => dispatch(Cli::parse()).into(),
     }
@@ -70,8 +70,14 @@ fn dispatch(cli: Cli) -> Exit {
     }
 }
 
-fn stage() -> ! {
-    crate::stage::enter(|request, surroundings| crate::play::play(request, surroundings, crate::stage::tell))
+/// `forkspec stage ISOLATION`: started by the runner for each of its jobs.
+fn stage(isolation: Option<OsString>) -> ExitCode {
+    let isolation = isolation.and_then(|word| crate::stage::Isolation::from_str(word.to_str()?, false).ok());
+    let Some(isolation) = isolation else {
+        complain("`forkspec stage` is started by forkspec itself");
+        return Exit::Usage.into();
+    };
+    crate::stage::enter(isolation, |request, surroundings| crate::play::play(request, surroundings, crate::stage::tell))
 }
 
 /// `forkspec reference NAME …`: one of the reference programs.

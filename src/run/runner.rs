@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use crate::play::{Outcome, ProbeResult};
 use crate::scenario::{Role, Scenario, applies};
-use crate::stage::{Isolation, Record, Request, StageError, Task, play};
+use crate::stage::{Isolation, Record, Request, Stage, StageError, Task};
 
 /// Why nothing could be played.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,9 @@ pub enum RunError {
 /// Plays a plan. `done` gets each result in the order of the plan, as soon as it and all before it are there.
 pub fn run(plan: &Plan, settings: &Settings, interrupted: &AtomicBool, mut done: impl FnMut(&Setting, &Played)) -> Result<Run, RunError> {
     let since = Instant::now();
-    let (setting, environment) = Setting::find(settings)?;
+    let (setting, environment, first) = Setting::find(settings)?;
+    // The stage that the probe was played on serves the first job.
+    let first = Mutex::new(Some(first));
     let jobs = if setting.request.isolation.has_own_network() { settings.jobs.clamp(1, 64) } else { 1 };
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
@@ -35,12 +37,13 @@ pub fn run(plan: &Plan, settings: &Settings, interrupted: &AtomicBool, mut done:
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(plan.scenarios.len()) {
             let sender = sender.clone();
-            let (setting, next) = (&setting, &next);
+            let (setting, next, first) = (&setting, &next, &first);
             scope.spawn(move || {
+                let mut stage = first.lock().ok().and_then(|mut first| first.take());
                 while !interrupted.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(scenario) = plan.scenarios.get(index) else { break };
-                    let result = setting.play(scenario, settings.repeat, interrupted);
+                    let result = setting.play(&mut stage, scenario, settings.repeat, interrupted);
                     // A play that was cut off by the interruption says nothing about the subject.
                     if interrupted.load(Ordering::Relaxed) || sender.send((index, result)).is_err() {
                         break;
@@ -76,7 +79,7 @@ pub struct Setting {
 
 impl Setting {
     /// Tries the isolations from the best one down, each by probing the server on such a stage.
-    fn find(settings: &Settings) -> Result<(Setting, Environment), RunError> {
+    fn find(settings: &Settings) -> Result<(Setting, Environment, Stage), RunError> {
         let mut refused = Vec::new();
         let ladder = match settings.isolation {
             Some(only) => vec![only],
@@ -94,7 +97,8 @@ impl Setting {
                 ordinary: None,
             };
             request.port = request.play_port();
-            match play(&request, |_| {}) {
+            let mut stage = Stage::start(isolation)?;
+            match stage.play(&request, |_| {}) {
                 Ok(record) => {
                     let probed = match record {
                         Record::Probed(probed) => probed,
@@ -102,7 +106,7 @@ impl Setting {
                         _ => ProbeResult { model: None, unseen: None, ordinary: None },
                     };
                     request.port = settings.port;
-                    return Ok((Setting::new(request, settings, probed), Environment { isolation, refused }));
+                    return Ok((Setting::new(request, settings, probed), Environment { isolation, refused }, stage));
                 }
                 Err(StageError::Refused(why)) => refused.push((isolation, why)),
                 Err(error) => return Err(error.into()),
@@ -131,15 +135,15 @@ impl Setting {
     }
 
     /// Plays a scenario as often as wanted. Verdicts that are not all the same cannot be trusted: that is an error.
-    fn play(&self, scenario: &Arc<Scenario>, repeat: u32, interrupted: &AtomicBool) -> Played {
-        let first = self.play_once(scenario);
+    fn play(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>, repeat: u32, interrupted: &AtomicBool) -> Played {
+        let first = self.play_once(stage, scenario);
         let mut counts = vec![(first.verdict.word(), 1u32)];
         let mut other: Option<Played> = None;
         for _ in 1..repeat {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let again = self.play_once(scenario);
+            let again = self.play_once(stage, scenario);
             match counts.iter_mut().find(|(word, _)| *word == again.verdict.word()) {
                 Some((_, count)) => *count += 1,
                 None => {
@@ -159,17 +163,17 @@ impl Setting {
         Played { verdict: Verdict::Error(reason), ..other }
     }
 
-    fn play_once(&self, scenario: &Arc<Scenario>) -> Played {
+    fn play_once(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>) -> Played {
         let since = Instant::now();
         let mut timeline = Vec::new();
         let verdict = match applies(scenario, self.request.model) {
             Err(why) => Verdict::Skip(why.to_string()),
-            Ok(()) => self.stage(scenario, &mut timeline),
+            Ok(()) => self.on_stage(stage, scenario, &mut timeline),
         };
         Played { scenario: Arc::clone(scenario), verdict, duration: since.elapsed(), timeline }
     }
 
-    fn stage(&self, scenario: &Scenario, timeline: &mut Vec<Event>) -> Verdict {
+    fn on_stage(&self, stage: &mut Option<Stage>, scenario: &Scenario, timeline: &mut Vec<Event>) -> Verdict {
         let mut request = self.request.clone();
         request.task = Task::Scenario {
             id: scenario.id.clone(),
@@ -182,7 +186,12 @@ impl Setting {
                 timeline.push(Event { at: *at, text: text.clone() });
             }
         };
-        match play(&request, observe) {
+        let played = match stage.take().map_or_else(|| Stage::start(request.isolation), Ok) {
+            // A stage that was lost is not used again.
+            Ok(mut own) => own.play(&request, observe).inspect(|_| *stage = Some(own)),
+            Err(error) => Err(error),
+        };
+        match played {
             Ok(Record::Played(outcome)) => outcome.into(),
             Ok(_) => Verdict::Error("the stage answered another question".into()),
             Err(error) => Verdict::Error(error.to_string()),

@@ -1,9 +1,9 @@
 //! The runner's side of a stage.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::protocol::{Record, Request};
+use super::protocol::{Isolation, Record, Request};
 
 /// Why a stage gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -19,45 +19,57 @@ pub enum StageError {
     Lost(String),
 }
 
-/// Plays one request in a stage of its own. `observe` gets every record as it comes; the last one is returned.
-pub fn play(request: &Request, mut observe: impl FnMut(&Record)) -> Result<Record, StageError> {
-    let program = std::env::current_exe().map_err(StageError::Start)?;
-    let child = Command::new(program)
-        .arg("stage")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(StageError::Start)?;
-    let mut stage = Stage { child };
-    let (Some(mut lifeline), Some(records)) = (stage.child.stdin.take(), stage.child.stdout.take()) else {
-        return Err(StageError::Lost("it has no pipes".into()));
-    };
-    let mut line = serde_json::to_vec(request).map_err(|error| StageError::Lost(error.to_string()))?;
-    line.push(b'\n');
-    lifeline.write_all(&line).map_err(StageError::Start)?;
-    for line in BufReader::new(records).lines() {
-        let line = line.map_err(|error| StageError::Lost(error.to_string()))?;
-        let record = serde_json::from_str(&line).map_err(|error| StageError::Lost(error.to_string()))?;
-        observe(&record);
-        match record {
-            Record::Event { .. } => {}
-            Record::Refused(why) => return Err(StageError::Refused(why)),
-            Record::Panicked(why) => return Err(StageError::Lost(why)),
-            Record::Played(_) | Record::Probed(_) => {
-                // It ends by itself now; wait, so that nothing of it is left when the next one starts.
-                let _ = stage.child.wait();
-                return Ok(record);
-            }
-        }
-    }
-    let status = stage.child.wait().map_err(|error| StageError::Lost(error.to_string()))?;
-    Err(StageError::Lost(format!("it ended before the play did ({status})")))
+/// A process that makes a stage for one play after another. It ends when it goes out of scope, and with it everything
+/// on its stage.
+pub struct Stage {
+    child: Child,
+    lifeline: ChildStdin,
+    records: Lines<BufReader<ChildStdout>>,
 }
 
-/// A stage that is ended when it goes out of scope.
-struct Stage {
-    child: Child,
+impl Stage {
+    /// Starts it. The kernel ties it to the calling thread, which must not end before it.
+    pub fn start(isolation: Isolation) -> Result<Stage, StageError> {
+        let program = std::env::current_exe().map_err(StageError::Start)?;
+        let mut child = Command::new(program)
+            .args(["stage", isolation.name()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(StageError::Start)?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(lifeline), Some(records)) => Ok(Stage { child, lifeline, records: BufReader::new(records).lines() }),
+            _ => Err(StageError::Lost("it has no pipes".into())),
+        }
+    }
+
+    /// Plays one request. `observe` gets every record as it comes; the result is returned when nothing of the play is
+    /// left. After an error the stage is of no further use.
+    pub fn play(&mut self, request: &Request, mut observe: impl FnMut(&Record)) -> Result<Record, StageError> {
+        let lost = |error: &dyn std::fmt::Display| StageError::Lost(error.to_string());
+        let mut line = serde_json::to_vec(request).map_err(|error| lost(&error))?;
+        line.push(b'\n');
+        // If it has ended already, its last words say more than the broken pipe.
+        let _ = self.lifeline.write_all(&line);
+        let mut result = None;
+        for line in &mut self.records {
+            let line = line.map_err(|error| lost(&error))?;
+            let record = serde_json::from_str(&line).map_err(|error| lost(&error))?;
+            observe(&record);
+            match record {
+                Record::Event { .. } => {}
+                Record::Refused(why) => return Err(StageError::Refused(why)),
+                Record::Panicked(why) => return Err(StageError::Lost(why)),
+                Record::Played(_) | Record::Probed(_) => result = Some(record),
+                Record::Cleared => {
+                    return result.ok_or_else(|| StageError::Lost("the player ended before the play did".into()));
+                }
+            }
+        }
+        let status = self.child.wait().map_err(|error| lost(&error))?;
+        Err(StageError::Lost(format!("it ended before the play did ({status})")))
+    }
 }
 
 impl Drop for Stage {

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! forkspec                 one thread per job; never forks itself
-//!   └─ forkspec stage      executed anew for each play; makes the namespaces
-//!        └─ init           PID 1 of the stage: reaps orphans, ends when the runner does
-//!             └─ player    plays the scenario and streams what happens
-//!                  └─ the subject's programs
+//!   └─ forkspec stage      one per job, executed anew and so with one thread; forks for each play
+//!        └─ usher          makes the namespaces of one play
+//!             └─ init      PID 1 of the stage: reaps orphans, ends when the runner does
+//!                  └─ player    plays the scenario and streams what happens
+//!                       └─ the subject's programs
 //! ```
 
 mod host;
@@ -17,5 +18,5 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{Console, Spawn, SpawnError, Surroundings, enter, spawn, tell};
 
-pub use host::{StageError, play};
+pub use host::{Stage, StageError};
 pub use protocol::{Isolation, Record, Request, Task};

@@ -81,7 +81,7 @@ pub enum Task {
     },
 }
 
-/// What a stage tells, in order; the last one is anything but an event.
+/// What a stage tells, in order: events, one result, `Cleared`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Record {
     /// Something was done or observed.
@@ -95,6 +95,8 @@ pub enum Record {
     Played(Outcome),
     /// The probe came to its end.
     Probed(ProbeResult),
+    /// Nothing of the play is left; the stage is ready for the next one.
+    Cleared,
     /// The environment refused what this isolation needs.
     Refused(String),
     /// The runner's own fault.

@@ -1,4 +1,4 @@
-//! The processes of a stage: the outer one, init, and the player.
+//! The runner's own processes on a stage.
 
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,25 +27,53 @@ pub struct Surroundings {
     pub init: i32,
 }
 
-/// Turns the calling process into a stage and plays the request that stands on standard input. Does not return.
-pub fn enter(player: impl FnOnce(Request, Surroundings) -> Record) -> ! {
+/// Turns the calling process into a stage: plays the requests that come on standard input, one after another, until
+/// it ends. Does not return.
+pub fn enter(isolation: Isolation, player: impl Fn(Request, Surroundings) -> Record) -> ! {
     // SAFETY: no descriptor above 2 has been opened by this process, so none that something here owns is closed.
     unsafe { libc::close_range(3, u32::MAX, 0) };
     std::panic::set_hook(Box::new(|info| tell(&Record::Panicked(info.to_string()))));
-    let request = match read_request() {
-        Ok(request) => request,
-        Err(error) => {
-            eprintln!("forkspec stage: {error}; it is started by forkspec itself");
-            exit(2)
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    if let Err(why) = isolation::prepare(isolation) {
+        refuse(why);
+    }
+    // A subject of the same user must not get at our descriptors through /proc: it could forge a result.
+    let _ = prctl::set_dumpable(false);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        // A process forked here shares the buffer, but nothing is in it: the runner waits for the result.
+        if !matches!(io::stdin().lock().read_line(&mut line), Ok(1..)) {
+            exit(0)
         }
-    };
+        let request: Request = match serde_json::from_str(&line) {
+            Ok(request) => request,
+            Err(error) => refuse(format!("no request on standard input ({error})")),
+        };
+        // SAFETY: this process has one thread.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => usher(request, player),
+            Ok(ForkResult::Parent { child }) => {
+                let _ = waitpid(child, None);
+                tell(&Record::Cleared);
+            }
+            Err(errno) => refuse(format!("fork: {errno}")),
+        }
+    }
+}
+
+/// Ends the process with the reason why it cannot be a stage.
+fn refuse(why: String) -> ! {
+    tell(&Record::Refused(why));
+    exit(0)
+}
+
+/// Makes the namespaces of one play, and waits until it is over.
+fn usher(request: Request, player: impl Fn(Request, Surroundings) -> Record) -> ! {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     if let Err(why) = isolation::leave(request.isolation) {
-        tell(&Record::Refused(why));
-        exit(0)
+        refuse(why);
     }
-    // A subject on the same user must not get at our descriptors through /proc (it could forge a result).
-    let _ = prctl::set_dumpable(false);
     // SAFETY: this process has one thread.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => be_init(request, player),
@@ -53,18 +81,8 @@ pub fn enter(player: impl FnOnce(Request, Surroundings) -> Record) -> ! {
             let _ = waitpid(child, None);
             exit(0)
         }
-        Err(errno) => {
-            tell(&Record::Refused(format!("fork: {errno}")));
-            exit(0)
-        }
+        Err(errno) => refuse(format!("fork: {errno}")),
     }
-}
-
-fn read_request() -> Result<Request, String> {
-    let mut line = String::new();
-    // Unbuffered beyond the line: nothing follows it, and the end of standard input is the lifeline.
-    io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
-    serde_json::from_str(&line).map_err(|error| format!("no request on standard input ({error})"))
 }
 
 /// Sends a record to the runner. If nobody listens any more the stage is about to be ended, so errors do not matter.
@@ -77,7 +95,7 @@ pub fn tell(record: &Record) {
     }
 }
 
-fn be_init(request: Request, player: impl FnOnce(Request, Surroundings) -> Record) -> ! {
+fn be_init(request: Request, player: impl Fn(Request, Surroundings) -> Record) -> ! {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let isolation = request.isolation;
     let _ = prctl::set_child_subreaper(true);
@@ -86,17 +104,13 @@ fn be_init(request: Request, player: impl FnOnce(Request, Surroundings) -> Recor
         .and_then(|()| surroundings(isolation));
     let surroundings = match ready {
         Ok(surroundings) => surroundings,
-        Err(why) => {
-            tell(&Record::Refused(why));
-            exit(0)
-        }
+        Err(why) => refuse(why),
     };
     let mut child_ended = SigSet::empty();
     child_ended.add(Signal::SIGCHLD);
     let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&child_ended), None);
     let Ok(ends) = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK) else {
-        tell(&Record::Refused("signalfd".into()));
-        exit(0)
+        refuse("signalfd".into())
     };
     let own_tree = surroundings.processes.clone();
     // SAFETY: this process has one thread.
@@ -116,10 +130,7 @@ fn be_init(request: Request, player: impl FnOnce(Request, Surroundings) -> Recor
             // In a process namespace the kernel now kills whatever is left, however it was hidden.
             exit(0)
         }
-        Err(errno) => {
-            tell(&Record::Refused(format!("fork: {errno}")));
-            exit(0)
-        }
+        Err(errno) => refuse(format!("fork: {errno}")),
     }
 }
 
@@ -142,7 +153,7 @@ fn reap_until_end(player: Pid, ends: &SignalFd) {
     let lifeline: BorrowedFd<'_> = stdin.as_fd();
     loop {
         let left = LONGEST_PLAY.saturating_sub(since.elapsed());
-        let mut fds = [PollFd::new(lifeline, PollFlags::POLLIN), PollFd::new(ends.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(lifeline, PollFlags::empty()), PollFd::new(ends.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         if matches!(poll(&mut fds, timeout), Ok(0)) || fds[0].any().unwrap_or(true) {
             return;
