@@ -5,6 +5,8 @@ mod pidfd;
 mod proc;
 mod sock_diag;
 mod stillness;
+#[cfg(test)]
+mod stillness_tests;
 
 pub use pidfd::PidFd;
 pub use proc::ProcessTable;

@@ -125,16 +125,16 @@ fn restarted_poll(call: Call, folder: &str) -> bool {
 }
 
 /// What we need of `/proc/PID/task/TID/status`.
-struct Status {
-    state: char,
-    deliverable: u64,
+pub(super) struct Status {
+    pub(super) state: char,
+    pub(super) deliverable: u64,
     caught: u64,
     voluntary: u64,
     involuntary: u64,
 }
 
 impl Status {
-    fn parse(text: &str) -> Option<Status> {
+    pub(super) fn parse(text: &str) -> Option<Status> {
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let mask = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
         let pending = mask("SigPnd")? | mask("ShdPnd")?;

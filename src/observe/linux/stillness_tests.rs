@@ -1,0 +1,229 @@
+//! Rest is conservative: a process that can go on by itself is never taken to be at rest.
+
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, raise, sigaction, sigprocmask};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pause};
+use rstest::rstest;
+
+use super::ProcessTable;
+use super::stillness::Status;
+use crate::observe::{Process, Restless, Stillness};
+
+/// A child that is killed and reaped at the end of a test.
+struct Child(Pid);
+
+impl Child {
+    /// Runs `act` in a child; it makes system calls only, because this process has threads.
+    fn new(act: fn()) -> Child {
+        // SAFETY: the child calls nothing but async-signal-safe functions.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => Child(child),
+            ForkResult::Child => {
+                act();
+                // SAFETY: ends the child without running the harness's own clean-up.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    fn process(&self) -> Option<Process> {
+        let table = ProcessTable::Below { root: self.0.as_raw(), translate: false };
+        table.list().unwrap().into_iter().find(|process| process.pid == self.0.as_raw())
+    }
+
+    fn look(&self) -> Result<Stillness, Restless> {
+        ProcessTable::Own.stillness(&[self.process().unwrap()])
+    }
+
+    /// Looks until it is still, for at most two seconds; the last reason why it is not.
+    fn settle(&self) -> Result<Stillness, Restless> {
+        let since = Instant::now();
+        loop {
+            let seen = self.look();
+            if seen.is_ok() || since.elapsed() > Duration::from_secs(2) {
+                return seen;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Looks many times while it gets to its place and stays there; `Ok` if it was never taken to be still.
+    fn never_still(&self, expected: &str) {
+        let since = Instant::now();
+        let mut reason = String::new();
+        while since.elapsed() < Duration::from_millis(200) {
+            match self.look() {
+                Ok(_) => panic!("taken to be at rest, before: {reason}"),
+                Err(why) => reason = why.to_string(),
+            }
+        }
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
+        let _ = waitpid(self.0, None);
+    }
+}
+
+fn in_pause() {
+    pause();
+}
+
+fn in_timed_sleep() {
+    std::thread::sleep(Duration::from_secs(100));
+}
+
+fn in_recv(time_out: Option<i64>) {
+    let (one, _other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::empty()).unwrap();
+    if let Some(seconds) = time_out {
+        setsockopt(&one, sockopt::ReceiveTimeout, &TimeVal::seconds(seconds)).unwrap();
+    }
+    let _ = recv(one.as_raw_fd(), &mut [0], MsgFlags::empty());
+}
+
+fn in_recv_for_ever() {
+    in_recv(None);
+}
+
+fn in_recv_with_time_out() {
+    in_recv(Some(100));
+}
+
+fn running() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn in_poll_with_time_out() {
+    let _ = nix::poll::poll(&mut [], nix::poll::PollTimeout::MAX);
+}
+
+fn in_poll_for_ever() {
+    let _ = nix::poll::poll(&mut [], nix::poll::PollTimeout::NONE);
+}
+
+fn with_timer_descriptor() {
+    // SAFETY: takes integers only.
+    unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) };
+    pause();
+}
+
+fn with_posix_timer() {
+    let mut timer: libc::timer_t = std::ptr::null_mut();
+    // SAFETY: the event is left out (SIGALRM), and the id is written to a local variable.
+    unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, std::ptr::null_mut(), &raw mut timer) };
+    pause();
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+fn with_alarm() {
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGALRM, &action) }.unwrap();
+    // SAFETY: takes an integer only.
+    unsafe { libc::alarm(100) };
+    pause();
+}
+
+fn with_blocked_signal() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGUSR1);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).unwrap();
+    raise(Signal::SIGUSR1).unwrap();
+    pause();
+}
+
+fn stopped() {
+    raise(Signal::SIGSTOP).unwrap();
+}
+
+fn ended() {}
+
+#[rstest]
+#[case::pause(in_pause)]
+#[case::recv(in_recv_for_ever)]
+#[case::poll(in_poll_for_ever)]
+#[case::stopped(stopped)]
+#[case::zombie(ended)]
+#[case::a_signal_that_is_blocked(with_blocked_signal)]
+fn still(#[case] act: fn()) {
+    let child = Child::new(act);
+    let first = child.settle().unwrap();
+    assert_eq!(child.look().unwrap(), first);
+    assert_eq!(first.tasks.len(), 1);
+}
+
+#[rstest]
+#[case::timed_sleep(in_timed_sleep, "sleep")]
+#[case::receive_time_out(in_recv_with_time_out, "time-out")]
+#[case::running(running, "is running")]
+#[case::poll_with_time_out(in_poll_with_time_out, "poll")]
+#[case::timer_descriptor(with_timer_descriptor, "timer descriptor")]
+#[case::posix_timer(with_posix_timer, "timer")]
+#[case::alarm(with_alarm, "SIGALRM")]
+fn not_still(#[case] act: fn(), #[case] why: &str) {
+    Child::new(act).never_still(why);
+}
+
+#[test]
+fn a_poll_that_was_stopped_and_continued_is_still_again() {
+    let child = Child::new(in_poll_for_ever);
+    let before = child.settle().unwrap();
+    kill(child.0, Signal::SIGSTOP).unwrap();
+    while child.process().unwrap().state != 'T' {
+        std::thread::yield_now();
+    }
+    kill(child.0, Signal::SIGCONT).unwrap();
+    while child.process().unwrap().state == 'T' {
+        std::thread::yield_now();
+    }
+    let after = child.settle().unwrap();
+    assert_ne!(before, after, "its counters have moved, so the two are not one rest");
+}
+
+#[test]
+fn a_process_that_ran_between_two_samples_is_seen_by_its_counters() {
+    let child = Child::new(|| {
+        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler does nothing.
+        unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+        loop {
+            pause();
+        }
+    });
+    // Until the handler is installed, the signal would end it.
+    let first = child.settle().unwrap();
+    kill(child.0, Signal::SIGUSR1).unwrap();
+    let second = child.settle().unwrap();
+    assert_ne!(first, second);
+}
+
+#[rstest]
+#[case("0000000000000200", "0000000000000000", "0000000000000000", true)]
+#[case("0000000000000200", "0000000000000200", "0000000000000000", false)]
+#[case("0000000000000200", "0000000000000000", "0000000000000200", false)]
+#[case("0000000000000000", "0000000000000000", "0000000000000000", false)]
+fn a_pending_signal_counts_unless_it_is_blocked_or_ignored(
+    #[case] pending: &str,
+    #[case] blocked: &str,
+    #[case] ignored: &str,
+    #[case] deliverable: bool,
+) {
+    for (own, shared) in [(pending, "0"), ("0", pending)] {
+        let text = format!(
+            "State:\tS (sleeping)\nSigPnd:\t{own}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n\
+             SigCgt:\t0\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t6\n"
+        );
+        assert_eq!(Status::parse(&text).unwrap().deliverable != 0, deliverable);
+    }
+}
