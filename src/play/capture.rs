@@ -45,6 +45,15 @@ impl Capture {
         &self.bytes[self.taken..]
     }
 
+    /// Whether what came is the beginning of what is expected. Of much that is still coming only the last part is
+    /// compared at each look; all of it is when it is complete or cannot become so.
+    fn is_beginning_of(&self, expected: &[u8]) -> bool {
+        const LATELY: usize = 256 << 10;
+        let unread = self.unread();
+        let from = if self.ended { 0 } else { unread.len().saturating_sub(LATELY) };
+        expected.get(from..unread.len()).is_some_and(|part| part == &unread[from..])
+    }
+
     /// Everything that is still kept, asked for or not.
     pub fn kept(&self) -> &[u8] {
         &self.bytes
@@ -53,11 +62,11 @@ impl Capture {
     /// Takes expected bytes out if they are there.
     pub fn take(&mut self, expected: &[u8]) -> Comparison {
         let unread = self.unread();
-        if unread.starts_with(expected) {
+        if unread.len() >= expected.len() && unread.starts_with(expected) {
             self.taken += expected.len();
             return Comparison::There;
         }
-        if expected.starts_with(unread) {
+        if self.is_beginning_of(expected) {
             return Comparison::Short(match unread.len() {
                 0 => "nothing".to_owned(),
                 some if expected.len() > 64 => format!("the first {some} of {} bytes", expected.len()),

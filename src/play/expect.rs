@@ -64,7 +64,7 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
     let who = subject.label();
     match check {
         CheckKind::Receives(payload) if payload.is_empty() => format!("nothing arrives at {who}"),
-        CheckKind::Receives(payload) => format!("{who} receives {}", describe(payload)),
+        CheckKind::Receives(payload) => format!("{who} receives {}", payload.describe()),
         CheckKind::Closed(Closed::Fin) => format!("the other side ends {who}'s connection with a FIN"),
         CheckKind::Closed(Closed::Reset) => format!("the other side ends {who}'s connection with a RST"),
         CheckKind::Closed(Closed::Any) => format!("the other side ends {who}'s connection"),
@@ -73,9 +73,9 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
         CheckKind::FarSocket(states) => format!("the other end of {who}'s connection in {}", one_of(states)),
         CheckKind::FarOwner(program) => format!("the other end of {who}'s connection open in a process of {program}"),
         CheckKind::Stdout(payload) if payload.is_empty() => format!("{who} prints nothing more on standard output"),
-        CheckKind::Stdout(payload) => format!("{who} prints {} on standard output", describe(payload)),
+        CheckKind::Stdout(payload) => format!("{who} prints {} on standard output", payload.describe()),
         CheckKind::Stderr(payload) if payload.is_empty() => format!("{who} prints nothing more on standard error"),
-        CheckKind::Stderr(payload) => format!("{who} prints {} on standard error", describe(payload)),
+        CheckKind::Stderr(payload) => format!("{who} prints {} on standard error", payload.describe()),
         CheckKind::Says(texts) => {
             let texts: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
             format!("{who} says {}", texts.join(" or "))
@@ -103,14 +103,6 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
         CheckKind::Listening(true) => format!("{who} listens"),
         CheckKind::Listening(false) => format!("{who} does not listen"),
         CheckKind::ListensOn(addresses) => format!("{who} listens on {}", addresses.join(", ")),
-    }
-}
-
-fn describe(payload: &Payload) -> String {
-    match payload {
-        Payload::Bytes(bytes) => show(bytes),
-        Payload::Pattern(length) => format!("{length} bytes, as they were sent"),
-        Payload::Lines(count) => format!("{count} numbered lines"),
     }
 }
 
@@ -184,7 +176,7 @@ impl Scene {
             (Finding::NotYet(observed), Some(Ended::Reset)) => Finding::Never(format!("{observed}, then a RST")),
             (finding, _) => {
                 if finding == Finding::Holds && !payload.is_empty() {
-                    self.note(format!("{name} receives {}", describe(payload)));
+                    self.note(format!("{name} receives {}", payload.describe()));
                 }
                 finding
             }
@@ -239,7 +231,7 @@ impl Scene {
         let capture = if stdout { &mut program.stdout } else { &mut program.stderr };
         let finding = take(capture, payload);
         if finding == Finding::Holds && !payload.is_empty() {
-            self.note(format!("{name} prints {}", describe(payload)));
+            self.note(format!("{name} prints {}", payload.describe()));
         }
         finding
     }
@@ -447,7 +439,7 @@ fn take(capture: &mut Capture, payload: &Payload) -> Finding {
         };
     }
     let full = !capture.has_room();
-    match capture.take(&payload.bytes()) {
+    match capture.take(payload.bytes()) {
         Comparison::There => Finding::Holds,
         Comparison::Short(observed) if full => Finding::Never(format!("{observed}, and more than 32 MiB that nobody asked for")),
         Comparison::Short(observed) if capture.ended => Finding::Never(format!("{observed}, then the end")),

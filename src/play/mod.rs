@@ -5,6 +5,7 @@ mod capture;
 mod diagnosis;
 mod expect;
 mod handler;
+mod outbox;
 mod peer;
 mod player;
 mod probe;

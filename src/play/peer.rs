@@ -1,6 +1,6 @@
 //! Peers: TCP endpoints of the runner's own.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use nix::sys::socket::{
 };
 
 use super::capture::Capture;
+use super::outbox::Outbox;
 use crate::observe::Pair;
 
 /// The most that one turn reads from one endpoint, so that no flood keeps the player from everything else.
@@ -35,14 +36,11 @@ pub struct Peer {
     /// What arrived.
     pub inbox: Capture,
     /// What is still to be sent.
-    outbox: Vec<u8>,
-    sent: usize,
+    pub outbox: Outbox,
     /// Whether it reads.
     pub reading: bool,
     /// How the other side ended the connection, if it did.
     pub ended: Option<Ended>,
-    /// Bytes sent so far.
-    pub total_sent: u64,
 }
 
 impl Peer {
@@ -86,52 +84,22 @@ impl Peer {
             stream: Some(stream),
             pair,
             inbox: Capture::default(),
-            outbox: Vec::new(),
-            sent: 0,
+            outbox: Outbox::default(),
             reading: true,
             ended: None,
-            total_sent: 0,
         })
-    }
-
-    /// Whether all that was to be sent is with the kernel.
-    pub fn has_sent_all(&self) -> bool {
-        self.sent == self.outbox.len()
-    }
-
-    /// How much is still to be sent, and how much that was in all.
-    pub fn unsent(&self) -> (usize, usize) {
-        (self.outbox.len() - self.sent, self.outbox.len())
-    }
-
-    /// Adds to what is to be sent.
-    pub fn queue(&mut self, data: &[u8]) {
-        if self.has_sent_all() {
-            self.outbox.clear();
-            self.sent = 0;
-        }
-        self.outbox.extend_from_slice(data);
     }
 
     /// Sends and reads what can be without waiting. Returns whether anything moved.
     pub fn turn(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let mut moved = false;
-        while self.sent < self.outbox.len() {
-            match stream.write(&self.outbox[self.sent..]) {
-                Ok(count) => {
-                    self.sent += count;
-                    self.total_sent += count as u64;
-                    moved = true;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    self.ended = Some(Ended::Reset);
-                    self.outbox.clear();
-                    self.sent = 0;
-                    moved = true;
-                }
+        match self.outbox.write(|bytes| nix::unistd::write(&*stream, bytes)) {
+            Ok(sent) => moved |= sent,
+            Err(_) => {
+                self.ended = Some(Ended::Reset);
+                self.outbox.clear();
+                moved = true;
             }
         }
         if self.reading && self.ended.is_none() {
@@ -169,7 +137,7 @@ impl Peer {
         let stream = self.stream.as_ref()?;
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::POLLIN, self.reading && self.ended.is_none() && self.inbox.has_room());
-        flags.set(PollFlags::POLLOUT, !self.has_sent_all());
+        flags.set(PollFlags::POLLOUT, !self.outbox.is_empty());
         (!flags.is_empty()).then(|| (stream.as_fd(), flags))
     }
 

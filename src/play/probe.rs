@@ -5,7 +5,7 @@ use super::scene::{Identity, Scene};
 use super::steps::{Miss, Stop};
 use super::verdict::{Outcome, ProbeResult};
 use super::watch::Waited;
-use crate::scenario::{Action, CheckKind, Model, Payload, Role, Start, Timing};
+use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timing};
 
 impl Scene {
     /// Starts the server and watches how it handles two clients.
@@ -73,7 +73,7 @@ impl Scene {
     }
 
     fn exchange(&mut self, peer: &str) -> Result<(), Stop> {
-        let line = Payload::Bytes(b"probe\n".to_vec());
+        let line = Payload::from(Form::Bytes(b"probe\n".to_vec()));
         self.act(&Action::Send { peers: vec![peer.to_owned()], data: line.clone(), wait: true })?;
         let (check, subject) = (CheckKind::Receives(line), Subject::Peer(peer.to_owned()));
         let waited = self.watch(super::watch::Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;

@@ -8,6 +8,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, read, write};
 
 use super::capture::Capture;
+use super::outbox::Outbox;
 use super::peer::TURN;
 use crate::observe::{End, Pair};
 use crate::scenario::Role;
@@ -28,7 +29,8 @@ pub struct Program {
     /// Standard input, until it is ended.
     stdin: Option<OwnedFd>,
     terminal: bool,
-    typed: Vec<u8>,
+    /// What is still to be typed.
+    pub typing: Outbox,
     /// What came on standard output.
     pub stdout: Capture,
     stdout_end: Option<OwnedFd>,
@@ -61,7 +63,7 @@ impl Program {
             end_was_asked_for: false,
             stdin,
             terminal,
-            typed: Vec::new(),
+            typing: Outbox::default(),
             stdout: Capture::default(),
             stdout_end: Some(stdout),
             stderr: Capture::default(),
@@ -71,21 +73,16 @@ impl Program {
         }
     }
 
-    /// Adds to what is to be typed.
-    pub fn queue(&mut self, text: &[u8]) {
-        self.typed.extend_from_slice(text);
-    }
-
     /// Whether all that was to be typed is with the kernel, or never can be.
     pub fn has_typed_all(&self) -> bool {
-        self.typed.is_empty() || self.stdin.is_none()
+        self.typing.is_empty() || self.stdin.is_none()
     }
 
     /// Ends standard input.
     pub fn end_input(&mut self) {
         if self.terminal {
             // Control-D at the beginning of a line is the end of file (termios(3), VEOF).
-            self.queue(&[4]);
+            self.typing.queue(&[4]);
         } else {
             self.stdin = None;
         }
@@ -95,17 +92,10 @@ impl Program {
     pub fn turn(&mut self) -> bool {
         let mut moved = false;
         if let Some(stdin) = &self.stdin {
-            while !self.typed.is_empty() {
-                match write(stdin, &self.typed) {
-                    Ok(count) => {
-                        self.typed.drain(..count);
-                        moved = true;
-                    }
-                    Err(Errno::EINTR) => {}
-                    Err(Errno::EAGAIN) => break,
-                    // The program has closed its standard input; what it should read is lost.
-                    Err(_) => self.typed.clear(),
-                }
+            match self.typing.write(|bytes| write(stdin, bytes)) {
+                Ok(typed) => moved |= typed,
+                // The program has closed its standard input; what it should read is lost.
+                Err(_) => self.typing.clear(),
             }
         }
         moved |= drain(&mut self.stdout_end, &mut self.stdout);
@@ -136,7 +126,7 @@ impl Program {
     pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let out = self.stdout_end.iter().filter(|_| self.stdout.has_room());
         let err = self.stderr_end.iter().filter(|_| self.stderr.has_room());
-        let input = self.stdin.iter().filter(|_| !self.typed.is_empty());
+        let input = self.stdin.iter().filter(|_| !self.typing.is_empty());
         out.chain(err).map(|end| (end.as_fd(), PollFlags::POLLIN)).chain(input.map(|end| (end.as_fd(), PollFlags::POLLOUT)))
     }
 }

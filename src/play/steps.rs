@@ -15,7 +15,7 @@ use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use crate::observe::{End, ProcessTable};
-use crate::scenario::{Action, Check, CheckKind, Payload, Role, SignalKind, Span, Start, Target, Timing, show};
+use crate::scenario::{Action, Check, CheckKind, Form, Payload, Role, SignalKind, Span, Start, Target, Timing, show};
 use crate::stage::{Console, Spawn, SpawnError, spawn};
 
 /// Something that had to be observed and was not.
@@ -148,7 +148,11 @@ impl Scene {
             (Role::Server, false) => Console::Null,
             (Role::Client, false) => Console::Pipe,
         };
-        let spawned = spawn(&Spawn { program: &command[0], words: &words, name: &start.name, limits: start.limits, console });
+        let mut limits = start.limits;
+        if let Some(own) = limits.processes {
+            limits.processes = Some(own + self.processes_of_this_user()?);
+        }
+        let spawned = spawn(&Spawn { program: &command[0], words: &words, name: &start.name, limits, console });
         let spawned = match spawned {
             Ok(spawned) => spawned,
             Err(SpawnError::Exec(errno)) => {
@@ -161,6 +165,18 @@ impl Scene {
         let program = Program::new(start.role, spawned.pid, spawned.stdin, spawned.stdout, spawned.stderr, start.terminal);
         self.programs.insert(start.name.clone(), program);
         if start.until_listening { self.until_listening(&start.name) } else { Ok(()) }
+    }
+
+    /// RLIMIT_NPROC counts all processes and threads of a user, and in a user namespace those inside it: the runner's
+    /// own on this stage, and the programs that were started before.
+    fn processes_of_this_user(&self) -> Result<u64, Stop> {
+        const OWN: u64 = 4;
+        if nix::unistd::Uid::effective().is_root() || !self.request.isolation.has_own_users() || self.request.root {
+            let why = "the limit of processes (RLIMIT_NPROC) does not bind root, nor the runner's user without a user namespace";
+            return Err(Stop::Outcome(Outcome::Skip(why.into())));
+        }
+        let threads: u64 = self.list_processes()?.iter().map(|process| process.threads).sum();
+        Ok(OWN + threads)
     }
 
     /// The words of a command: with other arguments, everything from the first word with a placeholder on goes.
@@ -309,9 +325,9 @@ impl Scene {
     fn type_text(&mut self, programs: &[String], text: &Payload) -> Result<(), Stop> {
         for name in programs {
             if let Some(program) = self.programs.get_mut(name) {
-                program.queue(&text.bytes());
+                program.typing.queue(text.bytes());
             }
-            self.note(format!("{name} is typed {}", show(&text.bytes())));
+            self.note(format!("{name} is typed {}", show(text.bytes())));
             // A pipe or a terminal takes some; the rest goes as the program reads it.
             self.pump();
         }
@@ -340,10 +356,10 @@ impl Scene {
         let bytes = data.bytes();
         for name in peers {
             if let Some(peer) = self.peers.get_mut(name) {
-                peer.queue(&bytes);
+                peer.outbox.queue(bytes);
                 peer.turn();
             }
-            self.note(format!("{name} sends {}", show(&bytes)));
+            self.note(format!("{name} sends {}", show(bytes)));
         }
         if !wait {
             return Ok(());
@@ -352,7 +368,7 @@ impl Scene {
             let owned = name.clone();
             let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| {
                 let Some(peer) = scene.peers.get(&owned) else { return Ok(Finding::Never("no such peer".into())) };
-                let (left, all) = peer.unsent();
+                let (left, all) = peer.outbox.left();
                 Ok(if left == 0 { Finding::Holds } else { Finding::NotYet(format!("{left} of {all} bytes do not go out")) })
             })?;
             if let Waited::Failed(observed) = waited {
@@ -396,9 +412,9 @@ impl Scene {
         };
         self.add_peer(name, peer);
         if let Some(peer) = self.peers.get_mut(name) {
-            peer.queue(&line);
+            peer.outbox.queue(&line);
         }
-        let payload = Payload::Bytes(line);
+        let payload = Payload::from(Form::Bytes(line));
         let check = CheckKind::Receives(payload);
         let subject = Subject::Peer(name.to_owned());
         let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find_quietly(&check, &subject))?;

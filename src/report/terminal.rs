@@ -148,6 +148,8 @@ impl Terminal {
             format!("{FAIL}does not conform{FAIL:#}")
         } else if summary.error > 0 || run.interrupted {
             format!("{ERROR}not decided{ERROR:#}")
+        } else if summary.pass == 0 {
+            format!("{SKIP}nothing was judged{SKIP:#}")
         } else {
             format!("{PASS}conforms{PASS:#}")
         };
@@ -155,13 +157,14 @@ impl Terminal {
         put(
             out,
             format_args!(
-                "\n{BOLD}{} scenarios{BOLD:#} in {:.0} ms: {} passed, {} failed{}{} — {conforms}\n",
+                "\n{BOLD}{} scenario{}{BOLD:#} in {:.0} ms: {} passed, {} failed{}{} — {conforms}\n",
                 run.played.len(),
+                if run.played.len() == 1 { "" } else { "s" },
                 millis(run.duration),
                 summary.pass,
                 summary.fail,
                 part(summary.skip, "skipped"),
-                part(summary.error, "errors"),
+                part(summary.error, "not judged"),
             ),
         );
         if run.interrupted {

@@ -93,6 +93,7 @@ impl Setting {
                 client: settings.client.clone(),
                 judged: settings.judged.clone(),
                 port: settings.port,
+                root: nix::unistd::Uid::effective().is_root(),
                 model: None,
                 ordinary: None,
             };

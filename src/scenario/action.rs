@@ -185,7 +185,7 @@ pub struct Start {
 pub struct Limits {
     /// RLIMIT_NOFILE: the number of open descriptors per process.
     pub descriptors: Option<u64>,
-    /// RLIMIT_NPROC: the number of processes, counting those that the stage already has.
+    /// The number of processes and threads that the program may have at a time, itself included (RLIMIT_NPROC).
     pub processes: Option<u64>,
 }
 

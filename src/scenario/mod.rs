@@ -22,7 +22,7 @@ pub use action::{
 pub use mistake::{Located, Mistake, Mistakes, nearest, suggest};
 pub use needs::{NotApplicable, applies, starts};
 pub use parse::parse;
-pub use payload::{Payload, show};
+pub use payload::{Form, Payload, show};
 pub use reference::reference_page;
 pub use schema::scenario_schema;
 pub use suite::{Filter, Suite, SuiteError, standard};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::action::{Action, Check, Level, Model, Role, Scenario, Source, Step, Target};
+use super::action::{Action, Check, CountOrBaseline, Level, Model, Role, Scenario, Source, Step, Target};
 use super::checks::{CHECKS, CheckRow, On};
 use super::fields::Fields;
 use super::headers::HEADERS;
@@ -269,6 +269,15 @@ fn read_check(row: &'static CheckRow, entry: &Entry<'_>, targets: &[Target], rea
         && words.is_empty()
     {
         reader.wrong(Mistake::new("an empty list", value.span()).label("nothing could satisfy it"));
+        return None;
+    }
+    if let Value::CountOrBaseline(CountOrBaseline::Baseline) = read
+        && let Some(target) = targets.iter().find(|target| !reader.scope.has_baseline(target))
+    {
+        reader.wrong(
+            Mistake::new(format!("there is no baseline of `{target}` at this step"), value.span())
+                .help("an earlier step has to take it: { baseline = \"server\" }; only programs have one"),
+        );
         return None;
     }
     let mut fields = Fields::default();

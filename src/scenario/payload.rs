@@ -1,10 +1,17 @@
 //! Bytes that a scenario sends, types or expects, written as text, as hexadecimal or as a count.
 
-use std::borrow::Cow;
+use std::sync::OnceLock;
 
-/// Bytes, as a scenario states them.
+/// Bytes, as a scenario states them; made when they are first wanted, and then kept.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    form: Form,
+    made: OnceLock<Vec<u8>>,
+}
+
+/// How a scenario states bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload {
+pub enum Form {
     /// The bytes themselves.
     Bytes(Vec<u8>),
     /// So many bytes of a fixed sequence in which all 256 values occur and no two stretches are alike.
@@ -13,26 +20,47 @@ pub enum Payload {
     Lines(usize),
 }
 
+impl From<Form> for Payload {
+    fn from(form: Form) -> Payload {
+        Payload { form, made: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Payload) -> bool {
+        self.form == other.form
+    }
+}
+
 /// The most bytes that one payload may have: 64 MiB.
 pub const LARGEST: usize = 64 << 20;
 
 impl Payload {
     /// The bytes.
-    pub fn bytes(&self) -> Cow<'_, [u8]> {
-        match self {
-            Payload::Bytes(bytes) => Cow::Borrowed(bytes),
-            Payload::Pattern(length) => Cow::Owned(pattern(*length)),
-            Payload::Lines(count) => {
-                Cow::Owned((1..=*count).flat_map(|number| format!("line {number}\n").into_bytes()).collect())
-            }
+    pub fn bytes(&self) -> &[u8] {
+        match &self.form {
+            Form::Bytes(bytes) => bytes,
+            Form::Pattern(length) => self.made.get_or_init(|| pattern(*length)),
+            Form::Lines(count) => self.made.get_or_init(|| {
+                (1..=*count).flat_map(|number| format!("line {number}\n").into_bytes()).collect()
+            }),
         }
     }
 
     /// Whether there are no bytes: as an expectation, that nothing comes.
     pub fn is_empty(&self) -> bool {
-        match self {
-            Payload::Bytes(bytes) => bytes.is_empty(),
-            Payload::Pattern(count) | Payload::Lines(count) => *count == 0,
+        match &self.form {
+            Form::Bytes(bytes) => bytes.is_empty(),
+            Form::Pattern(count) | Form::Lines(count) => *count == 0,
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn describe(&self) -> String {
+        match &self.form {
+            Form::Bytes(bytes) => show(bytes),
+            Form::Pattern(length) => format!("{length} bytes, as they were sent"),
+            Form::Lines(count) => format!("{count} numbered lines"),
         }
     }
 }
@@ -66,15 +94,15 @@ mod tests {
 
     #[test]
     fn a_pattern_has_every_byte_value_and_is_the_same_each_time() {
-        let bytes = Payload::Pattern(8192).bytes().into_owned();
+        let bytes = pattern(8192);
         assert_eq!(bytes.len(), 8192);
         assert!((0..=255u8).all(|value| bytes.contains(&value)));
-        assert_eq!(bytes, *Payload::Pattern(8192).bytes());
+        assert_eq!(bytes, Payload::from(Form::Pattern(8192)).bytes());
     }
 
     #[test]
     fn lines_are_numbered() {
-        assert_eq!(&*Payload::Lines(2).bytes(), b"line 1\nline 2\n");
+        assert_eq!(Payload::from(Form::Lines(2)).bytes(), b"line 1\nline 2\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The names that steps make, in the order in which they make them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Span, Target};
 use super::mistake::{Mistake, nearest, suggest};
@@ -31,12 +31,23 @@ impl Meaning {
 #[derive(Debug, Default)]
 pub struct Scope {
     names: BTreeMap<String, Meaning>,
+    baselines: BTreeSet<String>,
 }
 
 impl Scope {
     /// Makes a name known to later steps.
     pub fn add(&mut self, name: &str, meaning: Meaning) {
         self.names.insert(name.to_owned(), meaning);
+    }
+
+    /// Notes that a program's baseline is taken.
+    pub fn add_baseline(&mut self, program: &str) {
+        self.baselines.insert(program.to_owned());
+    }
+
+    /// Whether there is a baseline that a check on this target can mean.
+    pub fn has_baseline(&self, target: &Target) -> bool {
+        matches!(target, Target::Program(name) if self.baselines.contains(name))
     }
 
     /// What a name is already, if it is anything.

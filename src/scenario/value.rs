@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::action::{CountOrBaseline, ExitStatus, Limits, Span};
 use super::mistake::{Mistake, suggest};
-use super::payload::{self, Payload};
+use super::payload::{self, Form, Payload};
 use super::scope::Scope;
 
 /// The kind of value that a key takes.
@@ -304,7 +304,7 @@ impl Reader<'_> {
 
     fn payload(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Payload> {
         let table = match value.get_ref() {
-            DeValue::String(text) => return Some(Payload::Bytes(text.as_bytes().to_vec())),
+            DeValue::String(text) => return Some(Form::Bytes(text.as_bytes().to_vec()).into()),
             DeValue::Table(table) => table,
             _ => return self.unfit(Kind::Payload, value),
         };
@@ -328,7 +328,7 @@ impl Reader<'_> {
             "hex" => {
                 let text = self.text(stated)?;
                 match parse_hex(&text) {
-                    Some(bytes) => Some(Payload::Bytes(bytes)),
+                    Some(bytes) => Some(Form::Bytes(bytes).into()),
                     None => {
                         self.wrong(
                             Mistake::new("not hexadecimal", stated.span())
@@ -348,12 +348,12 @@ impl Reader<'_> {
                     None => 1,
                 };
                 self.size((text.len() as u64).saturating_mul(times as u64), value.span())?;
-                Some(Payload::Bytes(text.as_bytes().repeat(times)))
+                Some(Form::Bytes(text.as_bytes().repeat(times)).into())
             }
             "pattern" => {
                 let count = integer(stated).or_else(|| stated.get_ref().as_str().and_then(parse_size));
                 match count {
-                    Some(count) => Some(Payload::Pattern(self.size(count, stated.span())?)),
+                    Some(count) => Some(Form::Pattern(self.size(count, stated.span())?).into()),
                     None => {
                         self.wrong(
                             Mistake::new("not a number of bytes", stated.span()).label("wants `4096`, `\"64KiB\"`, `\"1MiB\"`"),
@@ -366,7 +366,7 @@ impl Reader<'_> {
                 // The longest line has eleven bytes more than its number has digits; 16 is more than any has here.
                 Some(count) => {
                     self.size(count.saturating_mul(16), stated.span())?;
-                    Some(Payload::Lines(count as usize))
+                    Some(Form::Lines(count as usize).into())
                 }
                 None => self.unfit(Kind::Count, stated),
             },

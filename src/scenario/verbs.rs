@@ -63,7 +63,7 @@ pub const VERBS: &[Verb] = &[
         keys: &[
             optional("as", Kind::NewName, "What later steps call it; its role if left out."),
             optional("args", Kind::Words, "Arguments instead of those of the subject's command; `{host}` and `{port}` are replaced."),
-            optional("limits", Kind::Limits, "Soft limits (RLIMIT_NOFILE, RLIMIT_NPROC), inherited by children."),
+            optional("limits", Kind::Limits, "Soft limits, inherited by children: open descriptors (RLIMIT_NOFILE), and processes of the program, itself included (RLIMIT_NPROC)."),
             optional("stdin", Kind::OneOf(&["pipe", "terminal"]), "What standard input is: a pipe if left out."),
             optional("until", Kind::OneOf(&["listening", "started"]), "When a server counts as started: `listening` if left out."),
         ],
@@ -240,7 +240,11 @@ pub const VERBS: &[Verb] = &[
         about: "Waits for rest and remembers a program's descriptors and children, for `\"baseline\"` in later checks.",
         example: r#"{ baseline = "server" }"#,
         keys: &[],
-        build: |fields, _| Some(Action::Baseline { program: fields.name("baseline")? }),
+        build: |fields, scope| {
+            let program = fields.name("baseline")?;
+            scope.add_baseline(&program);
+            Some(Action::Baseline { program })
+        },
     },
     Verb {
         name: "expect",

@@ -38,6 +38,11 @@ impl Isolation {
         }
     }
 
+    /// Whether processes of a stage are counted apart from the user's others.
+    pub fn has_own_users(self) -> bool {
+        matches!(self, Isolation::UserNamespace | Isolation::SharedProc)
+    }
+
     /// Whether every stage has a network, and so a port space, of its own.
     pub fn has_own_network(self) -> bool {
         self != Isolation::None
@@ -59,6 +64,8 @@ pub struct Request {
     pub judged: BTreeSet<Role>,
     /// The port that the server listens on.
     pub port: u16,
+    /// Whether the runner is root: some limits do not bind its programs.
+    pub root: bool,
     /// How the server handles its clients, if it is known.
     pub model: Option<Model>,
     /// What one ordinary client leaves behind on this server, if that is known.

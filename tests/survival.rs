@@ -1,0 +1,189 @@
+//! What is left of a run: nothing, however it ends.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+
+use common::processes::MarkedRun;
+use common::{FORKSPEC, compile, files, folder, path, root};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, geteuid};
+use rstest::rstest;
+use serde_json::Value;
+
+/// Many plays for each line of output: a run that is ended at its first lines is in the middle of its work.
+const LONG: &str = "2000";
+
+fn words(isolation: &str) -> Vec<&str> {
+    let mut words = vec!["run", "--repeat", LONG];
+    if isolation != "any" {
+        words.extend(["--isolation", isolation]);
+    }
+    words
+}
+
+/// Kills the runner as soon as a play has come to a certain point; asserts that it was alive until then.
+fn kill_at(run: &mut MarkedRun, point: usize) {
+    let reached = match point {
+        // A stage is there.
+        0 => run.until(|run| !run.processes().is_empty()),
+        // So many programs of the subject's are running at this moment.
+        programs => run.until(|run| run.programs().len() >= programs),
+    };
+    assert!(reached, "point {point} was not reached");
+    run.note_namespaces();
+    run.child.kill().expect("it can be killed");
+    let status = run.child.wait().expect("it can be waited for");
+    assert_eq!(status.signal(), Some(9), "the run was over before point {point}: {status}");
+}
+
+#[test]
+fn a_killed_runner_leaves_nothing_behind() {
+    let mut namespaces = 0;
+    for point in [0, 1, 2, 3, 0, 1, 2, 3, 1, 2] {
+        let mut run = MarkedRun::start(&words("any"));
+        kill_at(&mut run, point);
+        run.assert_gone(&format!("killed at point {point}"));
+        namespaces += run.namespaces();
+    }
+    // If no namespace was ever seen, nothing was shown about namespaces; plain processes have none.
+    let (_, report) = common::report(&["startup/server-listens"]);
+    assert!(namespaces > 0 || report["environment"]["isolation"] == "none");
+}
+
+#[test]
+fn a_killed_runner_leaves_plain_processes_neither() {
+    for point in [0, 1, 2] {
+        let mut run = MarkedRun::start(&words("none"));
+        kill_at(&mut run, point);
+        run.assert_gone(&format!("killed at point {point}, without namespaces"));
+    }
+}
+
+#[rstest]
+#[case::to_the_runner(false, Signal::SIGINT)]
+#[case::to_the_group_as_a_terminal_does(true, Signal::SIGINT)]
+#[case::terminated(false, Signal::SIGTERM)]
+fn an_interrupted_run_reports_what_it_has(#[case] to_group: bool, #[case] signal: Signal) {
+    let folder = folder();
+    let file = path(&folder.path().join("report.json"));
+    let report = format!("json={file}");
+    let mut run = MarkedRun::start(&["run", "--repeat", "20", "--report", "terminal", "--report", &report]);
+    let mut out = BufReader::new(run.child.stdout.take().expect("it is piped"));
+    let mut text = String::new();
+    // The header, and the first scenario's result.
+    for _ in 0..2 {
+        assert!(out.read_line(&mut text).expect("it can be read") > 0, "it ended early: {text}");
+    }
+    match to_group {
+        true => killpg(run.pid(), signal),
+        false => kill(run.pid(), signal),
+    }
+    .expect("it can be interrupted");
+    out.read_to_string(&mut text).expect("it can be read");
+    let status = run.child.wait().expect("it can be waited for");
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(text.contains("\nInterrupted: "), "{text}");
+    assert!(text.contains("not decided"), "{text}");
+
+    let document: Value = serde_json::from_slice(&std::fs::read(&file).expect("the report is there")).expect("it is whole");
+    let played = document["scenarios"].as_array().expect("a list");
+    let all = files(&root().join("scenarios"), "toml").len();
+    assert!((1..all).contains(&played.len()), "{} of {all} scenarios", played.len());
+    for scenario in played {
+        assert_eq!(scenario["verdict"], "pass", "what was cut off is no verdict: {scenario:#}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 1, "a temporary file is left");
+    run.assert_gone("interrupted");
+}
+
+#[test]
+fn a_second_interrupt_ends_the_runner_at_once() {
+    // Stopped, the stages answer nothing: the runner would wait for them.
+    let mut run = MarkedRun::start(&words("any"));
+    assert!(run.until(|run| run.programs().len() >= 2));
+    for pid in run.processes() {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+    }
+    kill(run.pid(), Signal::SIGINT).expect("it can be interrupted");
+    // The first one has been handled when it is pending no more.
+    let runner = run.child.id();
+    let handled = |_: &mut MarkedRun| {
+        let status = std::fs::read_to_string(format!("/proc/{runner}/status")).unwrap_or_default();
+        status.lines().filter(|line| line.starts_with("SigPnd") || line.starts_with("ShdPnd")).all(|line| line.ends_with("0000000000000000"))
+    };
+    assert!(run.until(handled));
+    kill(run.pid(), Signal::SIGINT).expect("it can be interrupted");
+    let mut ended = None;
+    assert!(run.until(|run| {
+        ended = run.child.try_wait().expect("it can be asked");
+        ended.is_some()
+    }));
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+    run.assert_gone("interrupted twice");
+}
+
+/// Starts a process that hides: twice forked, in a session of its own, deaf to every signal that can be ignored.
+/// Then it becomes the server.
+const HIDER: &str = r#"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  if (argc < 3) return 2;
+  int ready[2];
+  char byte;
+  if (pipe(ready) < 0) return 2;
+  if (fork() == 0) {
+    setsid();
+    if (fork() > 0) _exit(0);
+    for (int n = 1; n < 65; n++) signal(n, SIG_IGN);
+    for (int fd = 0; fd < 3; fd++) close(fd);
+    int proof = open(argv[1], O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (proof < 0 || write(proof, "x", 1) != 1) _exit(1);
+    if (write(ready[1], "x", 1) != 1) _exit(1);
+    close(ready[1]);
+    for (;;) pause();
+  }
+  close(ready[1]);
+  if (read(ready[0], &byte, 1) != 1) return 3;
+  close(ready[0]);
+  execv(argv[2], argv + 2);
+  return 4;
+}
+"#;
+
+#[rstest]
+#[case("user-namespace")]
+#[case("shared-proc")]
+#[case("root")]
+#[case("none")]
+fn a_process_that_hides_is_gone_after_the_run(#[case] isolation: &str) {
+    if isolation == "root" && !geteuid().is_root() {
+        return;
+    }
+    let folder = folder();
+    let hider = compile(folder.path(), "hider", HIDER);
+    let proof = path(&folder.path().join("proof"));
+    let server = format!("{hider} {proof} {FORKSPEC} reference server {{port}}");
+    let words = ["run", "--isolation", isolation, "--server", &server, "startup", "termination/child-is-reaped"];
+    let mut run = MarkedRun::start(&words);
+    let mut text = String::new();
+    run.child.stdout.take().expect("it is piped").read_to_string(&mut text).expect("it can be read");
+    let mut error = String::new();
+    run.child.stderr.take().expect("it is piped").read_to_string(&mut error).expect("it can be read");
+    let status = run.child.wait().expect("it can be waited for");
+    if status.code() == Some(3) && isolation != "none" && error.contains("cannot run it") {
+        return;
+    }
+    let hidden = std::fs::read(&proof).map_or(0, |bytes| bytes.len());
+    assert!(hidden > 0, "no process has hidden itself: {text}{error}");
+    // At the runner's end, not some time after it.
+    assert_eq!(run.processes(), Vec::<i32>::new(), "{text}");
+    run.assert_gone(isolation);
+}
