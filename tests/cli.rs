@@ -117,9 +117,9 @@ fn small_commands_print_what_they_are_for() {
     forkspec().args(["completions", "bash"]).assert().success().stdout(contains("complete -F _forkspec"));
     forkspec().args(["schema", "report"]).assert().success().stdout(starts_with("{"));
     forkspec().arg("schema").assert().success().stdout(contains("A forkspec scenario"));
-    let all_programs = contains("server").and(contains("client")).and(contains("prefork"));
-    forkspec().arg("reference").assert().code(2).stdout(is_empty()).stderr(starts_with("usage: ").and(all_programs.clone()));
-    forkspec().args(["reference", "sever"]).assert().code(2).stdout(is_empty()).stderr(all_programs);
+    let all_programs = || contains("server").and(contains("client")).and(contains("prefork"));
+    forkspec().arg("reference").assert().code(2).stdout(is_empty()).stderr(starts_with("usage: ").and(all_programs()));
+    forkspec().args(["reference", "sever"]).assert().code(2).stdout(is_empty()).stderr(all_programs());
     forkspec().args(["reference", "client"]).assert().failure().stdout(is_empty()).stderr(contains("usage: "));
     forkspec().arg("stage").assert().code(2).stderr(contains("forkspec itself"));
 }

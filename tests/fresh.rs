@@ -54,9 +54,9 @@ fn a_report_is_as_its_schema_and_the_design_say() {
     let silent = format!("{} {{port}}", compile(folder.path(), "silent", SILENT));
 
     let runs = [
-        report(&[]),
-        report(&["--server", &silent]),
-        report(&["--model", "event", "crash", "termination"]),
+        report(&["termination", "startup"]),
+        report(&["--server", &silent, "termination"]),
+        report(&["--model", "event", "termination"]),
     ];
     assert_eq!(runs.each_ref().map(|(code, _)| *code), [0, 1, 0]);
     let mut verdicts = Vec::new();
