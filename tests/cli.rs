@@ -4,7 +4,9 @@ mod common;
 
 use std::fs;
 
-use common::{FORKSPEC, both, files, folder, forkspec, only, output, path, reference, report, root, status, stderr, stdout};
+use common::{
+    FORKSPEC, both, files, folder, forkspec, only, output, path, reference, report, root, status, stderr, stdout,
+};
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty, starts_with};
 use rstest::rstest;
@@ -138,7 +140,11 @@ fn a_report_is_written_to_a_file_whole() {
     }
     let output = output(&["run", "--report", &wanted, "startup"]);
     assert_eq!(status(&output), 0, "{}", both(&output));
-    assert!(stdout(&output).contains("PASS  startup/server-listens"), "the terminal's report is printed too:\n{}", both(&output));
+    assert!(
+        stdout(&output).contains("PASS  startup/server-listens"),
+        "the terminal's report is printed too:\n{}",
+        both(&output)
+    );
     let document: Value = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("it is whole");
     assert_eq!(document["summary"]["fail"], 0);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).expect("it is there").permissions());
@@ -225,10 +231,16 @@ fn a_declared_model_is_not_probed_away() {
 #[case::both(&["--server", "--client"], &["server", "client", "both"])]
 fn only_scenarios_that_judge_a_given_program_are_played(#[case] flags: &[&str], #[case] tests: &[&str]) {
     let (server, client) = (reference("server"), format!("{FORKSPEC} reference client {{host}} {{port}}"));
-    let words: Vec<&str> = flags.iter().flat_map(|flag| [*flag, if *flag == "--server" { &server } else { &client }]).collect();
+    let words: Vec<&str> =
+        flags.iter().flat_map(|flag| [*flag, if *flag == "--server" { &server } else { &client }]).collect();
     let (code, document) = report(&words);
     assert_eq!(code, 0, "{document:#}");
-    let played: Vec<&str> = document["scenarios"].as_array().expect("a list").iter().map(|scenario| common::text(&scenario["id"])).collect();
+    let played: Vec<&str> = document["scenarios"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|scenario| common::text(&scenario["id"]))
+        .collect();
     let judges = |id: &String| {
         let text = fs::read_to_string(root().join("scenarios").join(format!("{id}.toml"))).expect("it can be read");
         let scenario: Value = toml::from_str(&text).expect("it is TOML");

@@ -107,7 +107,9 @@ fn call(folder: &Path, id: &str) -> Result<Play, Failed> {
     let mut command = Command::new(FORKSPEC);
     command.arg("run").arg("--scenarios").arg(folder).args(["--jobs", "1", "--report", "terminal", "--report"]);
     command.arg(format!("json={}", report.display()));
-    for (flag, variable) in [("--server", "FORKSPEC_SERVER"), ("--client", "FORKSPEC_CLIENT"), ("--port", "FORKSPEC_PORT")] {
+    for (flag, variable) in
+        [("--server", "FORKSPEC_SERVER"), ("--client", "FORKSPEC_CLIENT"), ("--port", "FORKSPEC_PORT")]
+    {
         if let Some(value) = std::env::var_os(variable) {
             command.arg(flag).arg(value);
         }
@@ -142,7 +144,8 @@ fn judge(play: &Play, id: &str) -> Result<Completion, Failed> {
     if play.status.code() == Some(NOTHING_MATCHED) {
         return Ok(Completion::ignored_with("it judges a program that was not given"));
     }
-    let scenario = play.report["scenarios"].as_array().and_then(|list| list.iter().find(|scenario| scenario["id"] == id));
+    let scenario =
+        play.report["scenarios"].as_array().and_then(|list| list.iter().find(|scenario| scenario["id"] == id));
     let Some(scenario) = scenario else {
         return Err(format!("no verdict ({})\n{}", play.status, play.shown).into());
     };
@@ -152,9 +155,10 @@ fn judge(play: &Play, id: &str) -> Result<Completion, Failed> {
         ("pass", Some(0)) => Ok(Completion::Completed),
         ("skip", Some(0)) => Ok(Completion::ignored_with(reason)),
         // What does not end a run does not end a build. The reference programs do all that a program should.
-        ("fail", Some(0)) if is_given() || level == "may" => {
-            Ok(Completion::ignored_with(format!("fails, and is only a `{level}`: {}", string(&scenario["failure"]["observed"]))))
-        }
+        ("fail", Some(0)) if is_given() || level == "may" => Ok(Completion::ignored_with(format!(
+            "fails, and is only a `{level}`: {}",
+            string(&scenario["failure"]["observed"])
+        ))),
         ("fail", _) => Err(format!("\n{}", play.shown).into()),
         ("error", _) => Err(format!("not judged: {reason}").into()),
         (verdict, _) => Err(format!("{verdict}, and yet {}\n{}", play.status, play.shown).into()),

@@ -61,7 +61,8 @@ fn a_report_is_as_its_schema_and_the_design_say() {
     assert_eq!(runs.each_ref().map(|(code, _)| *code), [0, 1, 0]);
     let mut verdicts = Vec::new();
     for (_, document) in &runs {
-        let errors: Vec<String> = schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> =
+            schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{errors:#?}");
         assert_eq!(keys(document), TOP);
         assert_eq!(keys(&document["subject"]), ["server", "client"]);
@@ -84,7 +85,12 @@ fn a_report_is_as_its_schema_and_the_design_say() {
             for event in scenario["timeline"].as_array().expect("a list") {
                 assert_eq!(keys(event), ["at_ms", "event"]);
             }
-            let times: Vec<f64> = scenario["timeline"].as_array().into_iter().flatten().filter_map(|event| event["at_ms"].as_f64()).collect();
+            let times: Vec<f64> = scenario["timeline"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|event| event["at_ms"].as_f64())
+                .collect();
             assert!(times.is_sorted(), "time goes back: {scenario:#}");
         }
         for (word, count) in SUMMARY.iter().zip(counts) {
@@ -103,7 +109,8 @@ fn the_line_of_a_failure_is_that_of_its_step() {
     let (_, document) = report(&["--server", &silent, "termination/child-is-reaped"]);
     let scenario = common::only(&document);
     let line = scenario["failure"]["line"].as_u64().expect("a line") as usize;
-    let text = std::fs::read_to_string(root().join("scenarios/termination/child-is-reaped.toml")).expect("it can be read");
+    let text =
+        std::fs::read_to_string(root().join("scenarios/termination/child-is-reaped.toml")).expect("it can be read");
     let step = scenario["failure"]["step"].as_u64().expect("a step") as usize;
     let first = 1 + text.lines().position(|line| line.starts_with("steps = [")).expect("it has steps");
     assert_eq!(line, first + step, "{scenario:#}");

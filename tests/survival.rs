@@ -89,7 +89,8 @@ fn an_interrupted_run_reports_what_it_has(#[case] to_group: bool, #[case] signal
     assert!(text.contains("\nInterrupted: "), "{text}");
     assert!(text.contains("not decided"), "{text}");
 
-    let document: Value = serde_json::from_slice(&std::fs::read(&file).expect("the report is there")).expect("it is whole");
+    let document: Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("the report is there")).expect("it is whole");
     let played = document["scenarios"].as_array().expect("a list");
     let all = files(&root().join("scenarios"), "toml").len();
     assert!((1..all).contains(&played.len()), "{} of {all} scenarios", played.len());
@@ -113,7 +114,10 @@ fn a_second_interrupt_ends_the_runner_at_once() {
     let runner = run.child.id();
     let handled = |_: &mut MarkedRun| {
         let status = std::fs::read_to_string(format!("/proc/{runner}/status")).unwrap_or_default();
-        status.lines().filter(|line| line.starts_with("SigPnd") || line.starts_with("ShdPnd")).all(|line| line.ends_with("0000000000000000"))
+        status
+            .lines()
+            .filter(|line| line.starts_with("SigPnd") || line.starts_with("ShdPnd"))
+            .all(|line| line.ends_with("0000000000000000"))
     };
     assert!(run.until(handled));
     kill(run.pid(), Signal::SIGINT).expect("it can be interrupted");

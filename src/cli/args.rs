@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::report::Wanted;
 use crate::scenario::{Level, Model};
-use crate::stage::Isolation;
+use crate::stage::{Isolation, Launch};
+use crate::subject::Port;
 
 /// Plays scenarios against a concurrent TCP server and its client, and says what does not conform, and why.
 #[derive(Debug, Parser)]
@@ -57,7 +58,7 @@ pub struct SuiteArgs {
     #[arg(value_name = "FILTER")]
     pub filter: Vec<String>,
     /// Files or folders of scenarios, instead of the standard suite
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "DIR")]
     pub scenarios: Vec<PathBuf>,
     /// Only scenarios of this level; can be given several times
     #[arg(long)]
@@ -75,9 +76,12 @@ pub struct RunArgs {
     /// The client's command; {host} and {port} are replaced. Left out: the reference client
     #[arg(long, value_name = "CMD")]
     pub client: Option<String>,
-    /// The port that the server listens on [default: 9877]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub port: Option<u16>,
+    /// The port that the server listens on, or `auto`: the one that it is seen to listen on [default: 9877]
+    #[arg(long, value_name = "N")]
+    pub port: Option<Port>,
+    /// How the server is started; `inetd`: with the connected socket on descriptors 0, 1 and 2, or as number {fd}
+    #[arg(long, value_name = "HOW")]
+    pub launch: Option<Launch>,
     /// How the server handles its clients, instead of finding out
     #[arg(long)]
     pub model: Option<Model>,

@@ -43,7 +43,12 @@ pub fn main(args: &ExplainArgs) -> Exit {
 fn show_defect(defect: &Defect) {
     println!("{BOLD}{}{BOLD:#}", defect.id);
     println!("{}  ({}, {})\n", defect.title, defect.blames, defect.reference);
-    for (head, text) in [("Why it fails", &defect.why), ("What it is", &defect.about), ("How to see it", &defect.see), ("The remedy", &defect.remedy)] {
+    for (head, text) in [
+        ("Why it fails", &defect.why),
+        ("What it is", &defect.about),
+        ("How to see it", &defect.see),
+        ("The remedy", &defect.remedy),
+    ] {
         println!("{BOLD}{head}{BOLD:#}");
         for line in text.trim_matches('\n').lines() {
             println!("  {line}");
@@ -60,5 +65,8 @@ fn show_scenario(scenario: &Scenario) {
     for (number, step) in scenario.steps.iter().enumerate() {
         println!("  {:>2}  {}", number + 1, &scenario.source.text[step.span.clone()]);
     }
-    println!("\nIt exists for the defect {BOLD}{}{BOLD:#}; see `forkspec explain {}`.", scenario.defect, scenario.defect);
+    println!(
+        "\nIt exists for the defect {BOLD}{}{BOLD:#}; see `forkspec explain {}`.",
+        scenario.defect, scenario.defect
+    );
 }

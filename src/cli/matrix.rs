@@ -14,6 +14,7 @@ use crate::matrix::{Fixture, Grid, Row};
 use crate::report::{Format, Wanted};
 use crate::run::{Plan, Settings, run};
 use crate::scenario::{Filter, Role, Suite};
+use crate::stage::Launch;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -36,7 +37,9 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
     let filter = Filter::new(&args.only, &[]).map_err(|error| usage(&error))?;
     let interrupted = interrupt::flag();
     let shown = !args.report.iter().any(Wanted::on_stdout);
-    let wanted = |suite: &Suite| suite.scenarios.iter().filter(|scenario| filter.wants(scenario)).map(|scenario| scenario.id.clone()).collect();
+    let wanted = |suite: &Suite| {
+        suite.scenarios.iter().filter(|scenario| filter.wants(scenario)).map(|scenario| scenario.id.clone()).collect()
+    };
     let mut grid = Grid { scenarios: wanted(&suite), fixtures: Vec::new() };
     for fixture in &fixtures {
         let row = match fixture.command(&cache()).map_err(|error| usage(&error))? {
@@ -77,6 +80,7 @@ fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Resul
         client: or_reference(client, "client", &["{host}", "{port}"])?,
         given: judged.clone(),
         judged,
+        launch: Launch::Listen,
         port: 9877,
         model: fixture.model.filter(|_| fixture.role == Role::Server),
         jobs: args.jobs.map_or_else(processors, usize::from),
@@ -110,7 +114,11 @@ fn show(row: &Row) {
             _ => 'E',
         })
         .collect();
-    println!("{style}{word}{style:#} {:<34} {DIM}{}{DIM:#} {cells}", row.id, row.defect.as_deref().unwrap_or("correct"));
+    println!(
+        "{style}{word}{style:#} {:<34} {DIM}{}{DIM:#} {cells}",
+        row.id,
+        row.defect.as_deref().unwrap_or("correct")
+    );
     if let Some(why) = &row.unavailable {
         println!("       {why}");
     }
@@ -150,5 +158,9 @@ fn summary(grid: &Grid) {
     list("These scenarios catch nothing here:", grid.idle().into_iter().map(str::to_owned).collect());
     let bad = grid.fixtures.iter().filter(|row| !row.problems.is_empty()).count();
     let skipped = grid.fixtures.iter().filter(|row| row.unavailable.is_some()).count();
-    println!("\n{} fixtures × {} scenarios: {bad} not as declared, {skipped} not available here", grid.fixtures.len(), grid.scenarios.len());
+    println!(
+        "\n{} fixtures × {} scenarios: {bad} not as declared, {skipped} not available here",
+        grid.fixtures.len(),
+        grid.scenarios.len()
+    );
 }

@@ -12,6 +12,7 @@ use super::{Exit, complain, interrupt};
 use crate::report::{Format, Wanted, terminal};
 use crate::run::{Plan, Run, RunError, Settings, run};
 use crate::scenario::{Filter, Role, Suite, SuiteError, standard};
+use crate::stage::Launch;
 use crate::subject::{CommandError, Manifest, Part, client_command, reference, split};
 
 /// The port of the book's programs (UNPv1 figure 5.1, SERV_PORT).
@@ -57,15 +58,26 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
     if judged.is_empty() {
         judged = BTreeSet::from([Role::Server, Role::Client]);
     }
-    let port = args.port.or(manifest.port).unwrap_or(PORT);
-    if port == 0 {
-        return Err(usage("forkspec.toml: the port is a number from 1 to 65535"));
+    let port = args.port.or(manifest.port).map_or(PORT, |port| port.0);
+    let takes_descriptor = server.as_ref().is_some_and(|words| words.iter().any(|word| word.contains("{fd}")));
+    let launch = match args.launch.or(manifest.launch) {
+        Some(launch) => launch,
+        None if takes_descriptor => Launch::Inetd,
+        None => Launch::Listen,
+    };
+    if launch == Launch::Listen && takes_descriptor {
+        return Err(usage("{fd} in the server's command is for `--launch inetd`"));
     }
+    let server = match (server, launch) {
+        (None, Launch::Inetd) => Some(reference("inetd", &["{fd}"]).map_err(usage)?),
+        (server, _) => server,
+    };
     let settings = Settings {
         server: or_reference(server, "server", &["{port}"])?,
         client: or_reference(client.map(client_command), "client", &["{host}", "{port}"])?,
         judged,
         given,
+        launch,
         port,
         model: args.model.or(manifest.server.as_ref().filter(|_| args.server.is_none()).and_then(|part| part.model)),
         jobs: args.jobs.map(usize::from).or(manifest.jobs).unwrap_or_else(processors),
@@ -223,7 +235,8 @@ impl Progress {
         self.done += 1;
         if self.bar.is_none() && self.since.elapsed() >= PROGRESS_AFTER {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} scenarios, {elapsed}");
-            self.bar = Some(ProgressBar::new(self.total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
+            self.bar =
+                Some(ProgressBar::new(self.total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);

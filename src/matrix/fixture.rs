@@ -90,7 +90,8 @@ impl Fixture {
         if manifest.defect.is_none() && !manifest.fails.is_empty() {
             return Err(invalid("`fails` names scenarios, and there is no `defect`".into()));
         }
-        let fails = manifest.fails.iter().map(|text| glob::Pattern::new(text).map_err(|error| invalid(error.to_string())));
+        let fails =
+            manifest.fails.iter().map(|text| glob::Pattern::new(text).map_err(|error| invalid(error.to_string())));
         Ok(Fixture {
             id: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             title: manifest.title,
@@ -160,7 +161,10 @@ impl Fixture {
         compiler.args(&COMPILER[1..]).arg("-o").arg(&made).arg(&self.source).arg("-pthread");
         let output = compiler.output().map_err(failed(Path::new(COMPILER[0])))?;
         if !output.status.success() {
-            return Err(FixtureError::Compile(self.source.clone(), String::from_utf8_lossy(&output.stderr).into_owned()));
+            return Err(FixtureError::Compile(
+                self.source.clone(),
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            ));
         }
         fs::rename(&made, &program).map_err(failed(&program))?;
         Ok(program)

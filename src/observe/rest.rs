@@ -36,10 +36,9 @@ pub fn sockets_at_rest(sockets: &[Socket]) -> Result<(), Restless> {
     let ends: HashSet<Pair> = sockets.iter().map(|socket| socket.pair).collect();
     for socket in sockets {
         let under_way = match (socket.state, socket.timer) {
-            (
-                TcpState::SynSent | TcpState::SynRecv | TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck,
-                _,
-            ) => "is in a passing state",
+            (TcpState::SynSent | TcpState::SynRecv | TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck, _) => {
+                "is in a passing state"
+            }
             (_, Timer::Retransmit) => "waits for an acknowledgment",
             (_, Timer::Probe) => "probes a closed window",
             (TcpState::Established | TcpState::CloseWait, Timer::Keepalive(left)) if left < FAR_AWAY_MS => {
@@ -79,7 +78,11 @@ mod tests {
     #[case(TcpState::TimeWait, Timer::TimeWait, true)]
     #[case(TcpState::SynSent, Timer::Retransmit, false)]
     #[case(TcpState::CloseWait, Timer::Off, true)]
-    fn a_socket_is_at_rest_when_nothing_is_under_way(#[case] state: TcpState, #[case] timer: Timer, #[case] rest: bool) {
+    fn a_socket_is_at_rest_when_nothing_is_under_way(
+        #[case] state: TcpState,
+        #[case] timer: Timer,
+        #[case] rest: bool,
+    ) {
         let sockets = [socket(1, 2, state, timer), socket(2, 1, TcpState::Established, Timer::Off)];
         assert_eq!(sockets_at_rest(&sockets).is_ok(), rest);
     }

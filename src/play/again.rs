@@ -11,15 +11,8 @@ use crate::observe::End;
 use crate::scenario::Role;
 
 /// Signals that end a program because of its own fault.
-const CRASHES: [Signal; 7] = [
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
-    Signal::SIGFPE,
-    Signal::SIGILL,
-    Signal::SIGABRT,
-    Signal::SIGSYS,
-    Signal::SIGTRAP,
-];
+const CRASHES: [Signal; 7] =
+    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT, Signal::SIGSYS, Signal::SIGTRAP];
 
 impl Scene {
     /// Is the server alive, listening, serving a fresh client that leaves no more behind than any other does? Has any
@@ -56,7 +49,11 @@ impl Scene {
         }
         if after.descriptors - before.descriptors > ordinary.descriptors {
             let observed = format!("{} descriptors before it came, {} now", before.descriptors, after.descriptors);
-            return again(Topic::Leftover(Leftover::Descriptors), "one more client leaves no descriptor open", observed);
+            return again(
+                Topic::Leftover(Leftover::Descriptors),
+                "one more client leaves no descriptor open",
+                observed,
+            );
         }
         Ok(())
     }
@@ -82,7 +79,10 @@ impl Scene {
             let _ = kill(Pid::from_raw(process.pid), Signal::SIGCONT);
         }
         self.peers.values_mut().for_each(super::peer::Peer::close);
-        self.programs.values_mut().filter(|program| program.role == Role::Client).for_each(|program| program.end_input());
+        self.programs
+            .values_mut()
+            .filter(|program| program.role == Role::Client)
+            .for_each(|program| program.end_input());
         self.settle()?;
         self.look()?;
         Ok(())
@@ -91,7 +91,8 @@ impl Scene {
     fn leftovers(&mut self, name: &str) -> Result<Ordinary, Stop> {
         let view = self.look()?;
         let family: Vec<i32> = self.family(&view, name).iter().map(|process| process.pid).collect();
-        let zombies = view.processes.iter().filter(|process| process.is_zombie() && family.contains(&process.parent)).count();
+        let zombies =
+            view.processes.iter().filter(|process| process.is_zombie() && family.contains(&process.parent)).count();
         let process = self.programs.get(name).and_then(|program| view.process(program.pid));
         let descriptors = match process {
             Some(process) => self.processes.descriptors(process)?.len(),

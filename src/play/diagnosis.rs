@@ -41,7 +41,9 @@ fn at_start(scene: &Scene, view: &View) -> Option<String> {
 fn checked(scene: &Scene, scenario: &Scenario, check: &CheckKind, subject: &Subject, view: &View) -> Option<String> {
     let special = match (check, subject) {
         (CheckKind::Zombies(0), _) => reaping(scene, view),
-        (CheckKind::Lacks(names), Subject::Process(..)) if names.contains(&SocketName::Listener) => Some("child-keeps-listener"),
+        (CheckKind::Lacks(names), Subject::Process(..)) if names.contains(&SocketName::Listener) => {
+            Some("child-keeps-listener")
+        }
         (CheckKind::Lacks(_), Subject::Program(_)) => Some("parent-keeps-connection"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) => return Some(lost_descriptors(scene, view)),
         (CheckKind::Closed(Closed::Fin | Closed::Any), Subject::Peer(name)) => kept_open(scene, view, name),
@@ -92,7 +94,10 @@ fn unserved(scene: &Scene, view: &View) -> Option<String> {
         return None;
     }
     let served = view.sockets.iter().any(|socket| {
-        socket.pair.local.port() == port && socket.inode != 0 && socket.state != TcpState::Listen && !scene.owners(view, socket.inode).is_empty()
+        socket.pair.local.port() == port
+            && socket.inode != 0
+            && socket.state != TcpState::Listen
+            && !scene.owners(view, socket.inode).is_empty()
     });
     Some(if served { "iterative-server" } else { "never-accepts" }.into())
 }
@@ -102,7 +107,8 @@ fn lost_descriptors(scene: &Scene, view: &View) -> String {
     let connections = || -> Option<bool> {
         let (_, server) = scene.server()?;
         let table = scene.processes.descriptors(view.process(server.pid)?).ok()?;
-        let kept = |inode: u64| view.sockets.iter().any(|socket| socket.inode == inode && socket.state == TcpState::CloseWait);
+        let kept =
+            |inode: u64| view.sockets.iter().any(|socket| socket.inode == inode && socket.state == TcpState::CloseWait);
         Some(table.iter().any(|descriptor| matches!(descriptor.kind, DescriptorKind::Socket(inode) if kept(inode))))
     };
     if connections().unwrap_or(false) { "parent-keeps-connection" } else { "descriptor-leak" }.into()

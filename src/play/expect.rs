@@ -32,7 +32,9 @@ impl Subject {
 /// When a check counts, if the step does not say.
 pub fn manner(check: &CheckKind) -> Manner {
     match check {
-        CheckKind::Receives(payload) | CheckKind::Stdout(payload) | CheckKind::Stderr(payload) if payload.is_empty() => {
+        CheckKind::Receives(payload) | CheckKind::Stdout(payload) | CheckKind::Stderr(payload)
+            if payload.is_empty() =>
+        {
             Manner::Lasts
         }
         CheckKind::Closed(Closed::No) | CheckKind::Running(true) => Manner::Lasts,
@@ -51,9 +53,12 @@ pub fn manner(check: &CheckKind) -> Manner {
 /// Whether a check looks at processes or sockets.
 pub fn wants_view(check: &CheckKind, subject: &Subject) -> bool {
     match check {
-        CheckKind::Receives(_) | CheckKind::Closed(_) | CheckKind::Stdout(_) | CheckKind::Stderr(_) | CheckKind::Says(_) => {
-            false
-        }
+        CheckKind::Receives(_)
+        | CheckKind::Closed(_)
+        | CheckKind::Stdout(_)
+        | CheckKind::Stderr(_)
+        | CheckKind::Says(_)
+        | CheckKind::Names(_) => false,
         CheckKind::Exits(_) | CheckKind::DiesOf(_) | CheckKind::Running(_) => matches!(subject, Subject::Process(..)),
         _ => true,
     }
@@ -80,6 +85,7 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
             let texts: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
             format!("{who} says {}", texts.join(" or "))
         }
+        CheckKind::Names(peer) => format!("{who} names {peer}, by address and port"),
         CheckKind::Exits(ExitStatus::Code(code)) => format!("{who} exits with status {code}"),
         CheckKind::Exits(ExitStatus::NonZero) => format!("{who} exits with a status other than 0"),
         CheckKind::DiesOf(signal) => format!("{who} is ended by {signal}"),
@@ -92,12 +98,16 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
         CheckKind::AsleepIn(calls) => format!("{who} asleep in {}", calls.join(" or ")),
         CheckKind::Parent(program) => format!("{who} is a child of {program}"),
         CheckKind::Children(CountOrBaseline::Count(0)) => format!("{who} has no live child"),
-        CheckKind::Children(CountOrBaseline::Count(count)) => format!("{who} has {}", plural(*count, "live child", "live children")),
+        CheckKind::Children(CountOrBaseline::Count(count)) => {
+            format!("{who} has {}", plural(*count, "live child", "live children"))
+        }
         CheckKind::Children(CountOrBaseline::Baseline) => format!("{who} has as many children as at the baseline"),
         CheckKind::Zombies(0) => format!("no zombie child of {who}"),
         CheckKind::Zombies(count) => format!("{} of {who}", plural(*count, "zombie child", "zombie children")),
         CheckKind::Descriptors(CountOrBaseline::Count(count)) => format!("{who} has {count} open descriptors"),
-        CheckKind::Descriptors(CountOrBaseline::Baseline) => format!("{who} has as many descriptors open as at the baseline"),
+        CheckKind::Descriptors(CountOrBaseline::Baseline) => {
+            format!("{who} has as many descriptors open as at the baseline")
+        }
         CheckKind::Holds(names) => format!("{who} has {} open", sockets_in_words(names)),
         CheckKind::Lacks(names) => format!("{who} does not have {} open", sockets_in_words(names)),
         CheckKind::Listening(true) => format!("{who} listens"),
@@ -159,7 +169,17 @@ impl Scene {
             (CheckKind::FarOwner(program), _) => Ok(self.far_owner(subject, program, view)),
             (CheckKind::Stdout(payload), Subject::Program(name)) => Ok(self.prints(name, payload, true)),
             (CheckKind::Stderr(payload), Subject::Program(name)) => Ok(self.prints(name, payload, false)),
-            (CheckKind::Says(texts), Subject::Program(name)) => Ok(self.says(name, texts)),
+            (CheckKind::Says(texts), Subject::Program(name)) => {
+                let finding = self.says(name, |said| texts.iter().any(|text| said.contains(&text.to_lowercase())));
+                Ok(finding)
+            }
+            (CheckKind::Names(peer), Subject::Program(name)) => {
+                let Some(local) = self.pair(peer).map(|pair| pair.local) else {
+                    return Ok(Finding::Never("no such peer".into()));
+                };
+                let (ip, port) = (local.ip().to_string(), local.port().to_string());
+                Ok(self.says(name, |said| said.contains(&ip) && said.contains(&port)))
+            }
             (CheckKind::Exits(_) | CheckKind::DiesOf(_) | CheckKind::Running(_), _) => self.ends(check, subject),
             (CheckKind::Listening(wanted), Subject::Program(name)) => Ok(self.listening(name, *wanted, view)),
             (CheckKind::ListensOn(addresses), Subject::Program(name)) => Ok(self.listens_on(name, addresses, view)),
@@ -186,9 +206,10 @@ impl Scene {
     fn closed(&self, name: &str, wanted: Closed) -> Finding {
         let Some(peer) = self.peers.get(name) else { return Finding::Never("no such peer".into()) };
         match (wanted, peer.ended) {
-            (Closed::Fin, Some(Ended::Fin)) | (Closed::Reset, Some(Ended::Reset)) | (Closed::Any, Some(_)) | (Closed::No, None) => {
-                Finding::Holds
-            }
+            (Closed::Fin, Some(Ended::Fin))
+            | (Closed::Reset, Some(Ended::Reset))
+            | (Closed::Any, Some(_))
+            | (Closed::No, None) => Finding::Holds,
             (_, None) => Finding::NotYet("the connection is open".into()),
             (_, Some(Ended::Fin)) => Finding::Never("a FIN came".into()),
             (_, Some(Ended::Reset)) => Finding::Never("a RST came".into()),
@@ -204,9 +225,14 @@ impl Scene {
 
     fn socket(&self, subject: &Subject, states: &[TcpState], view: &View, far: bool) -> Finding {
         let Some(pair) = self.pair_of(subject) else {
-            let ended = matches!(subject, Subject::Program(name) if self.programs.get(name).is_some_and(|p| p.end.is_some()));
+            let ended =
+                matches!(subject, Subject::Program(name) if self.programs.get(name).is_some_and(|p| p.end.is_some()));
             let observed = "it has made no connection to the port".to_owned();
-            return if ended { Finding::Never(format!("{observed}, and has ended")) } else { Finding::NotYet(observed) };
+            return if ended {
+                Finding::Never(format!("{observed}, and has ended"))
+            } else {
+                Finding::NotYet(observed)
+            };
         };
         let pair = if far { pair.reversed() } else { pair };
         let state = view.state(pair);
@@ -236,11 +262,11 @@ impl Scene {
         finding
     }
 
-    fn says(&self, name: &str, texts: &[String]) -> Finding {
+    fn says(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Finding {
         let Some(program) = self.programs.get(name) else { return Finding::Never("no such program".into()) };
         let said = |capture: &Capture| String::from_utf8_lossy(capture.kept()).to_lowercase();
         let (out, err) = (said(&program.stdout), said(&program.stderr));
-        if texts.iter().any(|text| out.contains(&text.to_lowercase()) || err.contains(&text.to_lowercase())) {
+        if wanted(&out) || wanted(&err) {
             return Finding::Holds;
         }
         let observed = match program.stderr.kept() {
@@ -275,7 +301,9 @@ impl Scene {
             }
             (_, Some(None | Some(End::Unknown))) => {
                 let who = subject.label();
-                return Err(Outcome::Skip(format!("{who} was reaped at once, and this kernel does not tell how it ended (Linux 6.15 does)")));
+                return Err(Outcome::Skip(format!(
+                    "{who} was reaped at once, and this kernel does not tell how it ended (Linux 6.15 does)"
+                )));
             }
             (_, Some(Some(end))) => end,
         };
@@ -289,6 +317,9 @@ impl Scene {
     }
 
     fn listening(&self, name: &str, wanted: bool, view: &View) -> Finding {
+        if self.superserver.as_ref().is_some_and(|superserver| superserver.program == name) {
+            return if wanted { Finding::Holds } else { Finding::Never("the runner listens in its place".into()) };
+        }
         let port = self.request.port;
         let sockets = self.listeners_of(view, name);
         let listens = sockets.iter().any(|socket| socket.pair.local.port() == port);
@@ -306,7 +337,8 @@ impl Scene {
             ip => ip.to_string(),
         };
         let sockets = self.listeners_of(view, name);
-        let mut found: Vec<String> = sockets.iter().filter(|socket| socket.pair.local.port() == port).map(written).collect();
+        let mut found: Vec<String> =
+            sockets.iter().filter(|socket| socket.pair.local.port() == port).map(written).collect();
         found.sort();
         found.dedup();
         let mut wanted = addresses.to_vec();
@@ -314,7 +346,11 @@ impl Scene {
         if found == wanted {
             return Finding::Holds;
         }
-        Finding::NotYet(if found.is_empty() { not_listening(port, &sockets) } else { format!("it listens on {}", found.join(", ")) })
+        Finding::NotYet(if found.is_empty() {
+            not_listening(port, &sockets)
+        } else {
+            format!("it listens on {}", found.join(", "))
+        })
     }
 
     fn process_check(&self, check: &CheckKind, subject: &Subject, view: &View) -> Result<Finding, Outcome> {
@@ -367,17 +403,32 @@ impl Scene {
 
     fn children(&self, name: &str, wanted: CountOrBaseline, process: &Process, view: &View) -> Finding {
         let count = view.processes.iter().filter(|child| child.parent == process.pid && !child.is_zombie()).count();
-        let baseline = self.programs.get(name).and_then(|program| program.baseline.as_ref()).map_or(0, |baseline| baseline.children);
+        let baseline = self
+            .programs
+            .get(name)
+            .and_then(|program| program.baseline.as_ref())
+            .map_or(0, |baseline| baseline.children);
         let wanted = match wanted {
             CountOrBaseline::Count(count) => count as usize,
             CountOrBaseline::Baseline => baseline,
         };
-        if count == wanted { Finding::Holds } else { Finding::NotYet(plural(count as u64, "live child", "live children")) }
+        if count == wanted {
+            Finding::Holds
+        } else {
+            Finding::NotYet(plural(count as u64, "live child", "live children"))
+        }
     }
 
-    fn descriptors(&self, name: &str, wanted: CountOrBaseline, process: &Process, view: &View) -> Result<Finding, Outcome> {
+    fn descriptors(
+        &self,
+        name: &str,
+        wanted: CountOrBaseline,
+        process: &Process,
+        view: &View,
+    ) -> Result<Finding, Outcome> {
         let table = self.processes.descriptors(process)?;
-        let baseline = self.programs.get(name).and_then(|program| program.baseline.as_ref()).map(|baseline| baseline.descriptors);
+        let baseline =
+            self.programs.get(name).and_then(|program| program.baseline.as_ref()).map(|baseline| baseline.descriptors);
         let wanted = match wanted {
             CountOrBaseline::Count(count) => count as usize,
             CountOrBaseline::Baseline => baseline.unwrap_or_default(),
@@ -393,7 +444,9 @@ impl Scene {
                 let what = match &descriptor.kind {
                     DescriptorKind::Other(link) => link.clone(),
                     DescriptorKind::Socket(inode) => match view.sockets.iter().find(|socket| socket.inode == *inode) {
-                        Some(socket) if socket.state == TcpState::Listen => format!("listening on {}", socket.pair.local),
+                        Some(socket) if socket.state == TcpState::Listen => {
+                            format!("listening on {}", socket.pair.local)
+                        }
                         Some(socket) => format!("{} {}", socket.pair, socket.state),
                         None => "a socket without a connection".to_owned(),
                     },
@@ -428,7 +481,6 @@ impl Scene {
         }
         Finding::Holds
     }
-
 }
 
 fn take(capture: &mut Capture, payload: &Payload) -> Finding {
@@ -441,7 +493,9 @@ fn take(capture: &mut Capture, payload: &Payload) -> Finding {
     let full = !capture.has_room();
     match capture.take(payload.bytes()) {
         Comparison::There => Finding::Holds,
-        Comparison::Short(observed) if full => Finding::Never(format!("{observed}, and more than 32 MiB that nobody asked for")),
+        Comparison::Short(observed) if full => {
+            Finding::Never(format!("{observed}, and more than 32 MiB that nobody asked for"))
+        }
         Comparison::Short(observed) if capture.ended => Finding::Never(format!("{observed}, then the end")),
         Comparison::Short(observed) => Finding::NotYet(observed),
         Comparison::Different(observed) => Finding::Never(observed),

@@ -12,6 +12,7 @@ mod probe;
 mod program;
 mod scene;
 mod steps;
+mod superserver;
 mod tables;
 mod verdict;
 mod watch;

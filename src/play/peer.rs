@@ -79,7 +79,9 @@ impl Peer {
         stream.set_nonblocking(true)?;
         // What a scenario sends in two steps must not wait for an acknowledgment (Nagle, UNPv1 §7.9).
         stream.set_nodelay(true)?;
-        let pair = Pair { local: stream.local_addr()?, remote: stream.peer_addr()? };
+        // An IPv6 socket shows a client that came by IPv4 under a mapped address (RFC 4291 §2.5.5.2).
+        let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let pair = Pair { local: plain(stream.local_addr()?), remote: plain(stream.peer_addr()?) };
         Ok(Peer {
             stream: Some(stream),
             pair,

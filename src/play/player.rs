@@ -54,9 +54,10 @@ impl Scene {
         let ending = match action {
             Action::Close { peers } | Action::HalfClose { peers } | Action::Reset { peers } => peers.clone(),
             Action::EndInput { programs } => programs.clone(),
-            Action::Signal { targets, .. } => {
-                targets.iter().filter_map(|target| if let Target::Program(name) = target { Some(name.clone()) } else { None }).collect()
-            }
+            Action::Signal { targets, .. } => targets
+                .iter()
+                .filter_map(|target| if let Target::Program(name) = target { Some(name.clone()) } else { None })
+                .collect(),
             _ => return Ok(()),
         };
         for peer in ending.iter().filter(|peer| names_handler(scenario, peer)) {

@@ -37,7 +37,8 @@ impl Scene {
             until_listening: true,
         }))?;
         self.settle()?;
-        let before: Vec<Identity> = self.look()?.processes.iter().map(|process| (process.pid, process.started)).collect();
+        let before: Vec<Identity> =
+            self.look()?.processes.iter().map(|process| (process.pid, process.started)).collect();
         let threads_before = self.threads()?;
         let (first, second) = ("p1".to_owned(), "p2".to_owned());
         let both = vec![first.clone(), second.clone()];
@@ -76,7 +77,9 @@ impl Scene {
         let line = Payload::from(Form::Bytes(b"probe\n".to_vec()));
         self.act(&Action::Send { peers: vec![peer.to_owned()], data: line.clone(), wait: true })?;
         let (check, subject) = (CheckKind::Receives(line), Subject::Peer(peer.to_owned()));
-        let waited = self.watch(super::watch::Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;
+        let waited = self.watch(super::watch::Manner::Arrives, Timing::Natural, false, |scene, _| {
+            scene.find(&check, &subject, None)
+        })?;
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => {

@@ -54,7 +54,14 @@ pub struct Baseline {
 
 impl Program {
     /// A program that has just been started.
-    pub fn new(role: Role, pid: Pid, stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd, terminal: bool) -> Program {
+    pub fn new(
+        role: Role,
+        pid: Pid,
+        stdin: Option<OwnedFd>,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+        terminal: bool,
+    ) -> Program {
         Program {
             role,
             pid: pid.as_raw(),
@@ -71,6 +78,33 @@ impl Program {
             baseline: None,
             pair: None,
         }
+    }
+
+    /// A program that has no process of its own: it is executed for each connection.
+    pub fn without_process() -> Program {
+        Program {
+            role: Role::Server,
+            pid: 0,
+            end: None,
+            adopted: true,
+            end_was_asked_for: false,
+            stdin: None,
+            terminal: false,
+            typing: Outbox::default(),
+            stdout: Capture::default(),
+            stdout_end: None,
+            stderr: Capture::default(),
+            stderr_end: None,
+            baseline: None,
+            pair: None,
+        }
+    }
+
+    /// Reads standard error from here from now on; what is left on the old one goes first.
+    pub fn hear(&mut self, stderr: OwnedFd) {
+        self.turn();
+        self.stderr.ended = false;
+        self.stderr_end = Some(stderr);
     }
 
     /// Whether all that was to be typed is with the kernel, or never can be.
@@ -127,7 +161,9 @@ impl Program {
         let out = self.stdout_end.iter().filter(|_| self.stdout.has_room());
         let err = self.stderr_end.iter().filter(|_| self.stderr.has_room());
         let input = self.stdin.iter().filter(|_| !self.typing.is_empty());
-        out.chain(err).map(|end| (end.as_fd(), PollFlags::POLLIN)).chain(input.map(|end| (end.as_fd(), PollFlags::POLLOUT)))
+        out.chain(err)
+            .map(|end| (end.as_fd(), PollFlags::POLLIN))
+            .chain(input.map(|end| (end.as_fd(), PollFlags::POLLOUT)))
     }
 }
 

@@ -11,6 +11,7 @@ use nix::sys::time::TimeSpec;
 
 use super::peer::{Ended, Peer};
 use super::program::Program;
+use super::superserver::Superserver;
 use crate::observe::{DescriptorKind, End, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
 use crate::scenario::Role;
 use crate::stage::{Request, Surroundings};
@@ -27,6 +28,8 @@ pub struct Scene {
     pub programs: BTreeMap<String, Program>,
     /// The peers, by name.
     pub peers: BTreeMap<String, Peer>,
+    /// The runner in inetd's place, if the server is launched so.
+    pub superserver: Option<Superserver>,
     /// The runner's own listening sockets, by name.
     pub listeners: BTreeMap<String, TcpListener>,
     /// The handlers of peers' connections that have been found.
@@ -101,6 +104,7 @@ impl Scene {
             request,
             programs: BTreeMap::new(),
             peers: BTreeMap::new(),
+            superserver: None,
             listeners: BTreeMap::new(),
             handlers: BTreeMap::new(),
             known: HashMap::new(),
@@ -148,7 +152,7 @@ impl Scene {
 
     /// Reads and sends everything that can be without waiting. Returns whether anything moved.
     pub fn pump(&mut self) -> bool {
-        let mut moved = false;
+        let mut moved = self.superserve();
         let mut notes = Vec::new();
         for (name, peer) in &mut self.peers {
             let before = peer.ended;
@@ -177,6 +181,7 @@ impl Scene {
         let mut fds: Vec<PollFd<'_>> = Vec::new();
         fds.extend(self.peers.values().filter_map(Peer::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
         fds.extend(self.programs.values().flat_map(Program::interests).map(|(fd, flags)| PollFd::new(fd, flags)));
+        fds.extend(self.superserver.iter().map(Superserver::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
         let first = fds.len();
         let live = self.known.iter().filter(|(_, known)| !known.gone && !known.ending);
         let (identities, pidfds): (Vec<Identity>, Vec<&PidFd>) =
@@ -249,7 +254,10 @@ impl Scene {
                 known.was_zombie = true;
                 known.end = process.end;
                 let how = process.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
-                notes.push(format!("process {} {how}; it is a zombie until its parent {} reaps it", process.pid, process.parent));
+                notes.push(format!(
+                    "process {} {how}; it is a zombie until its parent {} reaps it",
+                    process.pid, process.parent
+                ));
             }
         }
         let present: Vec<Identity> = processes.iter().map(|process| (process.pid, process.started)).collect();
@@ -283,8 +291,11 @@ impl Scene {
     /// A daemon: the process that was started has left with 0, and one that it has made serves on.
     fn follow_daemons(&mut self, view: &View) {
         let port = self.request.port;
-        let left = |program: &Program| program.role == Role::Server && program.end == Some(End::Exited(0)) && !program.end_was_asked_for;
-        let names: Vec<String> = self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
+        let left = |program: &Program| {
+            program.role == Role::Server && program.end == Some(End::Exited(0)) && !program.end_was_asked_for
+        };
+        let names: Vec<String> =
+            self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
         for name in names {
             let family = self.family(view, &name);
             let here = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
@@ -365,9 +376,9 @@ impl Scene {
             .map(|(name, _)| name.clone())
             .collect();
         for socket in foreign {
-            let owner = waiting.iter().find(|name| {
-                self.family(view, name).iter().any(|process| self.holds(process, socket.inode))
-            });
+            let owner = waiting
+                .iter()
+                .find(|name| self.family(view, name).iter().any(|process| self.holds(process, socket.inode)));
             // Nobody owns it any more, and one client only can have made it.
             let owner = owner.or(if waiting.len() == 1 && socket.inode == 0 { waiting.first() } else { None });
             if let Some(program) = owner.and_then(|name| self.programs.get_mut(name))

@@ -1,22 +1,23 @@
 //! What each step does.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
 use nix::unistd::Pid;
 
 use super::expect::{Subject, expected, manner, not_listening, wants_view};
 use super::peer::Peer;
 use super::program::{Baseline, Program};
 use super::scene::{Scene, View};
+use super::superserver::listening_socket;
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
-use crate::observe::{End, ProcessTable};
+use crate::observe::{End, ProcessTable, Socket};
 use crate::scenario::{Action, Check, CheckKind, Form, Payload, Role, SignalKind, Span, Start, Target, Timing, show};
-use crate::stage::{Console, Spawn, SpawnError, spawn};
+use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
 
 /// Something that had to be observed and was not.
 #[derive(Debug, Clone)]
@@ -143,6 +144,12 @@ impl Scene {
             self.port_is_free()?;
         }
         let words = self.words(&command, start.args.as_deref());
+        if start.role == Role::Server && self.request.launch == Launch::Inetd {
+            return match self.start_superserver(&start.name, words, start.limits) {
+                Ok(()) => Ok(()),
+                Err(error) => trouble(format!("the runner cannot listen on port {}: {error}", self.request.port)),
+            };
+        }
         let console = match (start.role, start.terminal) {
             (_, true) => Console::Terminal,
             (Role::Server, false) => Console::Null,
@@ -157,12 +164,17 @@ impl Scene {
             Ok(spawned) => spawned,
             Err(SpawnError::Exec(errno)) => {
                 let hint = if errno == Errno::ENOEXEC { " (is it a script without a #! line?)" } else { "" };
-                return miss(Topic::Start, format!("{} starts", start.name), format!("it cannot be executed: {errno}{hint}"));
+                return miss(
+                    Topic::Start,
+                    format!("{} starts", start.name),
+                    format!("it cannot be executed: {errno}{hint}"),
+                );
             }
             Err(error) => return trouble(format!("starting {}: {error}", start.name)),
         };
         self.note(format!("{} starts as process {}: {}", start.name, spawned.pid, shell_words::join(&words)));
-        let program = Program::new(start.role, spawned.pid, spawned.stdin, spawned.stdout, spawned.stderr, start.terminal);
+        let program =
+            Program::new(start.role, spawned.pid, spawned.stdin, spawned.stdout, spawned.stderr, start.terminal);
         self.programs.insert(start.name.clone(), program);
         if start.until_listening { self.until_listening(&start.name) } else { Ok(()) }
     }
@@ -183,7 +195,10 @@ impl Scene {
     fn words(&self, command: &[String], args: Option<&[String]>) -> Vec<String> {
         let kept = match args {
             None => command.len(),
-            Some(_) => command.iter().position(|word| word.contains("{host}") || word.contains("{port}")).unwrap_or(command.len()),
+            Some(_) => command
+                .iter()
+                .position(|word| word.contains("{host}") || word.contains("{port}"))
+                .unwrap_or(command.len()),
         };
         let fill = |word: &String| {
             word.replace("{port}", &self.request.port.to_string()).replace("{host}", &self.address().ip().to_string())
@@ -205,7 +220,9 @@ impl Scene {
                 let listening = |socket: &crate::observe::Socket| socket.pair.local.port() == port && socket.inode != 0;
                 let inode = self.list_sockets()?.into_iter().find(listening).map(|socket| socket.inode);
                 let owner = inode.and_then(owner_on_the_machine).map_or(String::new(), |owner| format!(" by {owner}"));
-                trouble(format!("port {port} is taken{owner}; end that program, or choose another port with --port and {{port}}"))
+                trouble(format!(
+                    "port {port} is taken{owner}; end that program, or choose another port with --port and {{port}}"
+                ))
             }
             Err(errno) => trouble(format!("port {port}: {errno}")),
         }
@@ -217,22 +234,29 @@ impl Scene {
         let waited = self.watch(Manner::Settles, Timing::Within(START_PATIENCE), true, |scene, view| {
             let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
             let sockets = scene.listeners_of(view, &owned);
-            let here = sockets.iter().find(|socket| socket.pair.local.port() == port).map(|socket| (*socket).clone());
+            let wanted = |socket: &&&Socket| port == 0 || socket.pair.local.port() == port;
+            let here = sockets.iter().find(wanted).map(|socket| (*socket).clone());
             let elsewhere = not_listening(port, &sockets);
             let Some(program) = scene.programs.get(&owned) else { return Ok(Finding::Never("no such program".into())) };
             match (here, program.end) {
-                (Some(socket), None) => Ok(scene.stays(view, &owned, socket.inode)),
+                (Some(socket), None) => {
+                    scene.request.port = socket.pair.local.port();
+                    Ok(scene.stays(view, &owned, socket.inode))
+                }
                 // It may have left the work to a process that it has made.
-                (_, Some(End::Exited(0))) if !scene.family(view, &owned).is_empty() => Ok(Finding::NotYet("it exited with status 0".into())),
+                (_, Some(End::Exited(0))) if !scene.family(view, &owned).is_empty() => {
+                    Ok(Finding::NotYet("it exited with status 0".into()))
+                }
                 (_, Some(end)) => Ok(Finding::Never(format!("it {end}{}", last_words(program)))),
                 (None, None) => Ok(Finding::NotYet(elsewhere)),
             }
         })?;
         match waited {
             Waited::Held => {
-                self.note(format!("{name} listens on port {port}"));
+                self.note(format!("{name} listens on port {}", self.request.port));
                 Ok(())
             }
+            Waited::Failed(observed) if port == 0 => miss(Topic::Start, format!("{name} listens on a port"), observed),
             Waited::Failed(observed) => miss(Topic::Start, format!("{name} listens on port {port}"), observed),
         }
     }
@@ -266,7 +290,9 @@ impl Scene {
                 self.look()?;
                 let observed = match error.kind() {
                     ErrorKind::ConnectionRefused => "connection refused: nothing listens there".into(),
-                    ErrorKind::TimedOut => format!("no answer in {} s: the server's backlog is full", PATIENCE.as_secs()),
+                    ErrorKind::TimedOut => {
+                        format!("no answer in {} s: the server's backlog is full", PATIENCE.as_secs())
+                    }
                     _ => error.to_string(),
                 };
                 miss(Topic::Connect, format!("{name} connects to {to}"), observed)
@@ -278,22 +304,15 @@ impl Scene {
         if !self.request.isolation.has_own_network() {
             self.port_is_free()?;
         }
-        let address = SocketAddr::from(([0, 0, 0, 0], self.request.port));
-        let listener = || -> nix::Result<TcpListener> {
-            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            let descriptor = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-            setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
-            bind(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &SockaddrStorage::from(address))?;
-            listen(&descriptor, Backlog::MAXCONN)?;
-            Ok(TcpListener::from(descriptor))
-        };
-        match listener() {
-            Ok(listener) => {
-                self.note(format!("{name} listens on {address}"));
+        let opened = listening_socket(self.request.port).map_err(io::Error::from);
+        match opened.and_then(|listener| Ok((listener.local_addr()?.port(), listener))) {
+            Ok((port, listener)) => {
+                self.request.port = port;
+                self.note(format!("{name} listens on port {port}"));
                 self.listeners.insert(name.to_owned(), listener);
                 Ok(())
             }
-            Err(errno) => trouble(format!("{name} cannot listen on {address}: {errno}")),
+            Err(error) => trouble(format!("{name} cannot listen on port {}: {error}", self.request.port)),
         }
     }
 
@@ -310,7 +329,9 @@ impl Scene {
                     let client = scene.programs.iter().find(|(_, program)| program.role == Role::Client);
                     let ended = client.and_then(|(_, program)| Some((program.end?, last_words(program))));
                     Ok(match ended {
-                        Some((end, words)) => Finding::Never(format!("no connection came, and the client {end}{words}")),
+                        Some((end, words)) => {
+                            Finding::Never(format!("no connection came, and the client {end}{words}"))
+                        }
                         None => Finding::NotYet("no connection came".into()),
                     })
                 }
@@ -369,7 +390,11 @@ impl Scene {
             let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| {
                 let Some(peer) = scene.peers.get(&owned) else { return Ok(Finding::Never("no such peer".into())) };
                 let (left, all) = peer.outbox.left();
-                Ok(if left == 0 { Finding::Holds } else { Finding::NotYet(format!("{left} of {all} bytes do not go out")) })
+                Ok(if left == 0 {
+                    Finding::Holds
+                } else {
+                    Finding::NotYet(format!("{left} of {all} bytes do not go out"))
+                })
             })?;
             if let Waited::Failed(observed) = waited {
                 return miss(Topic::Send, format!("{name} can send {} bytes", bytes.len()), observed);
@@ -378,7 +403,12 @@ impl Scene {
         Ok(())
     }
 
-    fn each_peer(&mut self, names: &[String], what: &str, act: impl Fn(&mut Peer) -> io::Result<()>) -> Result<(), Stop> {
+    fn each_peer(
+        &mut self,
+        names: &[String],
+        what: &str,
+        act: impl Fn(&mut Peer) -> io::Result<()>,
+    ) -> Result<(), Stop> {
         for name in names {
             // What the kernel has for us already arrived before the step.
             if let Some(peer) = self.peers.get_mut(name) {
@@ -417,7 +447,8 @@ impl Scene {
         let payload = Payload::from(Form::Bytes(line));
         let check = CheckKind::Receives(payload);
         let subject = Subject::Peer(name.to_owned());
-        let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find_quietly(&check, &subject))?;
+        let waited =
+            self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find_quietly(&check, &subject))?;
         if let Waited::Failed(observed) = waited {
             return miss(Topic::Visit, expected(&check, &subject), observed);
         }
@@ -434,7 +465,9 @@ impl Scene {
         })?;
         match waited {
             Waited::Held => Ok(()),
-            Waited::Failed(observed) => miss(Topic::Visit, format!("the server ends {name}'s connection when it has closed"), observed),
+            Waited::Failed(observed) => {
+                miss(Topic::Visit, format!("the server ends {name}'s connection when it has closed"), observed)
+            }
         }
     }
 
@@ -460,7 +493,9 @@ impl Scene {
 
     fn signal_one(&mut self, subject: &Subject, signal: Signal) -> Result<(), Stop> {
         let pid = match subject {
-            Subject::Program(name) => self.programs.get(name).filter(|program| program.end.is_none()).map(|program| program.pid),
+            Subject::Program(name) => {
+                self.programs.get(name).filter(|program| program.end.is_none()).map(|program| program.pid)
+            }
             Subject::Process(identity, _) => self.known.get(identity).filter(|known| !known.gone).map(|_| identity.0),
             Subject::Peer(_) => None,
         };
@@ -522,7 +557,9 @@ impl Scene {
                 Ok(subjects) => subjects,
                 Err(observed) => return miss(Topic::Handler, format!("a process that is {target}"), observed),
             };
-            all.extend(subjects.into_iter().flat_map(|subject| checks.iter().map(move |check| (check, subject.clone()))));
+            all.extend(
+                subjects.into_iter().flat_map(|subject| checks.iter().map(move |check| (check, subject.clone()))),
+            );
         }
         // Neighbours that are looked at in the same manner are looked at together.
         for group in all.chunk_by(|(one, _), (other, _)| groups(one, other)) {

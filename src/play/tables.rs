@@ -33,7 +33,10 @@ impl Scene {
     }
 
     fn socket_lines(&self, view: &View) -> Vec<String> {
-        let head = format!("{:>6} {:>6} {:<21} {:<21} {:<11} {}", "Recv-Q", "Send-Q", "Local Address", "Foreign Address", "State", "Open in");
+        let head = format!(
+            "{:>6} {:>6} {:<21} {:<21} {:<11} {}",
+            "Recv-Q", "Send-Q", "Local Address", "Foreign Address", "State", "Open in"
+        );
         let mut lines = vec![head];
         let port = self.request.port;
         let mut sockets: Vec<_> = view.sockets.iter().collect();
@@ -45,7 +48,8 @@ impl Scene {
         sockets.sort_by_key(|socket| (socket.state == TcpState::TimeWait, socket.state != TcpState::Listen));
         for socket in sockets {
             let peer = self.peers.iter().find(|(_, peer)| peer.pair == socket.pair).map(|(name, _)| name.clone());
-            let owners: Vec<String> = self.owners(view, socket.inode).iter().map(|process| process.pid.to_string()).collect();
+            let owners: Vec<String> =
+                self.owners(view, socket.inode).iter().map(|process| process.pid.to_string()).collect();
             let open_in = peer.unwrap_or_else(|| if owners.is_empty() { "-".into() } else { owners.join(",") });
             let remote = match socket.state {
                 TcpState::Listen => "*:*".to_owned(),
@@ -68,8 +72,11 @@ impl Scene {
         for (name, program) in &self.programs {
             let kept = program.stderr.kept();
             let tail = &kept[kept.len().saturating_sub(2048)..];
-            let text: Vec<String> =
-                tail.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| line.escape_ascii().to_string()).collect();
+            let text: Vec<String> = tail
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .map(|line| line.escape_ascii().to_string())
+                .collect();
             lines.extend(text.iter().rev().take(MOST_SAID).rev().map(|line| format!("{name}: {line}")));
         }
         lines

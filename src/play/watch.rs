@@ -106,7 +106,9 @@ impl Scene {
                     return Ok(Waited::Failed(format!("{observed}, after {} ms ({why})", patience.as_millis())));
                 }
                 Finding::Holds if at_rest => return Ok(Waited::Held),
-                Finding::Holds if holding_since.is_some_and(|since| since.elapsed() >= quiet) => return Ok(Waited::Held),
+                Finding::Holds if holding_since.is_some_and(|since| since.elapsed() >= quiet) => {
+                    return Ok(Waited::Held);
+                }
                 _ => {}
             }
             self.wait(pause);

@@ -45,7 +45,12 @@ impl FromStr for Wanted {
         let format = match name {
             "terminal" => Format::Terminal,
             "json" => Format::Json,
-            other => return Err(format!("`{other}` is no format; {}", crate::scenario::suggest(other, ["terminal", "json"]))),
+            other => {
+                return Err(format!(
+                    "`{other}` is no format; {}",
+                    crate::scenario::suggest(other, ["terminal", "json"])
+                ));
+            }
         };
         match &path {
             Some(path) if path.as_os_str().is_empty() => Err(format!("`{text}` names no file")),
@@ -70,7 +75,9 @@ impl Wanted {
         bytes.push(b'\n');
         match &self.path {
             Some(path) => replace(path, &bytes).map_err(|error| ReportError::Io(path.clone(), error)),
-            None => std::io::stdout().write_all(&bytes).map_err(|error| ReportError::Io("(standard output)".into(), error)),
+            None => {
+                std::io::stdout().write_all(&bytes).map_err(|error| ReportError::Io("(standard output)".into(), error))
+            }
         }
     }
 

@@ -124,7 +124,8 @@ impl Terminal {
             Some(span) => {
                 let source = &played.scenario.source;
                 let source = Arc::new(NamedSource::new(&source.path, source.text.clone()));
-                let located = Located { message: played.scenario.title.clone(), help: None, label, span: span.clone(), source };
+                let located =
+                    Located { message: played.scenario.title.clone(), help: None, label, span: span.clone(), source };
                 for line in render(&located, self.colour).lines().filter(|line| !line.trim().is_empty()) {
                     put(out, format_args!("{}{line}\n", &INDENT[2..]));
                 }
@@ -179,7 +180,12 @@ fn refused(out: &mut String, environment: &Environment) {
     if environment.isolation != Isolation::None || environment.refused.is_empty() {
         return;
     }
-    put(out, format_args!("\n{SKIP}Namespaces are refused here{SKIP:#}, so scenarios share the machine's network and are played one at a time:\n"));
+    put(
+        out,
+        format_args!(
+            "\n{SKIP}Namespaces are refused here{SKIP:#}, so scenarios share the machine's network and are played one at a time:\n"
+        ),
+    );
     for (isolation, why) in &environment.refused {
         put(out, format_args!("  {}: {why}\n", isolation.name()));
     }
@@ -194,7 +200,10 @@ pub fn mistakes(all: &[Mistakes], colour: bool) -> String {
 fn render(located: &Located, colour: bool) -> String {
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let mut text = String::new();
-    let drawn = GraphicalReportHandler::new_themed(theme).with_width(120).with_context_lines(1).render_report(&mut text, located);
+    let drawn = GraphicalReportHandler::new_themed(theme)
+        .with_width(120)
+        .with_context_lines(1)
+        .render_report(&mut text, located);
     if drawn.is_err() {
         text = format!("{}: {}\n", located.message, located.label);
     }

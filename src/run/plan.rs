@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::scenario::{Model, Role, Scenario, Suite};
-use crate::stage::Isolation;
+use crate::stage::{Isolation, Launch};
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
@@ -17,7 +17,9 @@ pub struct Settings {
     pub judged: BTreeSet<Role>,
     /// Which of them were given; the others are the reference programs.
     pub given: BTreeSet<Role>,
-    /// The port that the server listens on.
+    /// How the server is started.
+    pub launch: Launch,
+    /// The port that the server listens on; 0: the one that it is seen to listen on.
     pub port: u16,
     /// The model, if it is declared.
     pub model: Option<Model>,

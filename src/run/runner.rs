@@ -2,16 +2,16 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use crate::play::{Outcome, ProbeResult};
 use crate::scenario::{Role, Scenario, applies};
-use crate::stage::{Isolation, Record, Request, Stage, StageError, Task};
+use crate::stage::{Isolation, Launch, Record, Request, Stage, StageError, Task};
 
 /// Why nothing could be played.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,12 @@ pub enum RunError {
 }
 
 /// Plays a plan. `done` gets each result in the order of the plan, as soon as it and all before it are there.
-pub fn run(plan: &Plan, settings: &Settings, interrupted: &AtomicBool, mut done: impl FnMut(&Setting, &Played)) -> Result<Run, RunError> {
+pub fn run(
+    plan: &Plan,
+    settings: &Settings,
+    interrupted: &AtomicBool,
+    mut done: impl FnMut(&Setting, &Played),
+) -> Result<Run, RunError> {
     let since = Instant::now();
     let (setting, environment, first) = Setting::find(settings)?;
     // The stage that the probe was played on serves the first job.
@@ -92,6 +97,7 @@ impl Setting {
                 server: settings.server.clone(),
                 client: settings.client.clone(),
                 judged: settings.judged.clone(),
+                launch: settings.launch,
                 port: settings.port,
                 root: nix::unistd::Uid::effective().is_root(),
                 model: None,
@@ -103,7 +109,9 @@ impl Setting {
                 Ok(record) => {
                     let probed = match record {
                         Record::Probed(probed) => probed,
-                        Record::Played(Outcome::Error(why) | Outcome::Skip(why)) => ProbeResult { model: None, unseen: Some(why), ordinary: None },
+                        Record::Played(Outcome::Error(why) | Outcome::Skip(why)) => {
+                            ProbeResult { model: None, unseen: Some(why), ordinary: None }
+                        }
                         _ => ProbeResult { model: None, unseen: None, ordinary: None },
                     };
                     request.port = settings.port;
@@ -136,7 +144,13 @@ impl Setting {
     }
 
     /// Plays a scenario as often as wanted. Verdicts that are not all the same cannot be trusted: that is an error.
-    fn play(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>, repeat: u32, interrupted: &AtomicBool) -> Played {
+    fn play(
+        &self,
+        stage: &mut Option<Stage>,
+        scenario: &Arc<Scenario>,
+        repeat: u32,
+        interrupted: &AtomicBool,
+    ) -> Played {
         let first = self.play_once(stage, scenario);
         let mut counts = vec![(first.verdict.word(), 1u32)];
         let mut other: Option<Played> = None;
@@ -160,14 +174,15 @@ impl Setting {
             Verdict::Error(why) => Some(format!("; {why}")),
             _ => None,
         });
-        let reason = format!("the verdicts of {repeat} plays differ: {}{}", counts.join(", "), detail.unwrap_or_default());
+        let reason =
+            format!("the verdicts of {repeat} plays differ: {}{}", counts.join(", "), detail.unwrap_or_default());
         Played { verdict: Verdict::Error(reason), ..other }
     }
 
     fn play_once(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>) -> Played {
         let since = Instant::now();
         let mut timeline = Vec::new();
-        let verdict = match applies(scenario, self.request.model) {
+        let verdict = match applies(scenario, self.request.model, self.request.launch == Launch::Inetd) {
             Err(why) => Verdict::Skip(why.to_string()),
             Ok(()) => self.on_stage(stage, scenario, &mut timeline),
         };
@@ -205,7 +220,8 @@ impl Request {
     /// programs that take their port as an argument get a fresh one each time.
     fn play_port(&self) -> u16 {
         let takes_port = |command: &[String]| command.iter().any(|word| word.contains("{port}"));
-        if self.isolation.has_own_network() || !takes_port(&self.server) || !takes_port(&self.client) {
+        if self.port == 0 || self.isolation.has_own_network() || !takes_port(&self.server) || !takes_port(&self.client)
+        {
             return self.port;
         }
         free_port().unwrap_or(self.port)

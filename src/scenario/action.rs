@@ -12,7 +12,9 @@ use super::payload::Payload;
 use crate::tcp::TcpState;
 
 /// How binding a scenario is, in the words of RFC 2119.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// A program that fails it does not conform.
@@ -34,7 +36,9 @@ pub enum Role {
 }
 
 /// How a server handles its clients (UNPv1 chapter 30 compares them).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
     /// One child per client.
@@ -90,6 +94,8 @@ pub struct Scenario {
     pub about: String,
     /// The models that it applies to; `None` means every model.
     pub models: Option<BTreeSet<Model>>,
+    /// Whether it is about servers that are executed with a connected socket.
+    pub launch_inetd: bool,
     /// What is done and what must be observed.
     pub steps: Vec<Step>,
     /// The text that it was read from.
@@ -251,6 +257,8 @@ pub enum CheckKind {
     Stderr(Payload),
     /// One of these texts appears on standard output or standard error, letter case aside.
     Says(Vec<String>),
+    /// Prints the address and the port of this peer.
+    Names(Name),
     /// Ends by exit, with this status.
     Exits(ExitStatus),
     /// Ends by this signal.

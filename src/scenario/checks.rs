@@ -45,12 +45,22 @@ impl On {
 }
 
 const STATES: &[&str] = &[
-    "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT", "CLOSE_WAIT", "LAST_ACK", "LISTEN",
-    "CLOSING", "gone",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT_1",
+    "FIN_WAIT_2",
+    "TIME_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "gone",
 ];
 
 /// The names of system calls that a sleeping process can be expected in.
-pub const CALLS: &[&str] = &["accept", "read", "write", "poll", "select", "epoll_wait", "wait", "pause", "connect", "futex"];
+pub const CALLS: &[&str] =
+    &["accept", "read", "write", "poll", "select", "epoll_wait", "wait", "pause", "connect", "futex"];
 
 /// Every check, in the order in which the reference page shows them.
 pub const CHECKS: &[CheckRow] = &[
@@ -118,6 +128,13 @@ pub const CHECKS: &[CheckRow] = &[
         build: |fields| fields.words("says").map(CheckKind::Says),
     },
     CheckRow {
+        name: "names",
+        value: Kind::Peers,
+        on: On::Program,
+        about: "The address and the port of this peer appear on standard error or standard output.",
+        build: |fields| fields.name("names").map(CheckKind::Names),
+    },
+    CheckRow {
         name: "exits",
         value: Kind::ExitStatus,
         on: On::Process,
@@ -144,7 +161,9 @@ pub const CHECKS: &[CheckRow] = &[
         on: On::Process,
         about: "The letter that ps shows: R running, S or D asleep, T stopped, Z zombie.",
         build: |fields| {
-            fields.words("state").map(|words| CheckKind::State(words.iter().filter_map(|word| word.chars().next()).collect()))
+            fields
+                .words("state")
+                .map(|words| CheckKind::State(words.iter().filter_map(|word| word.chars().next()).collect()))
         },
     },
     CheckRow {

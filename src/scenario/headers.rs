@@ -54,4 +54,10 @@ pub const HEADERS: &[Header] = &[
         about: "The server models that it applies to. Left out: all; steps that need a handler process already \
                 leave out servers that have none.",
     },
+    Header {
+        name: "launch",
+        value: Kind::OneOf(&["inetd"]),
+        required: false,
+        about: "It is about servers that are executed with a connected socket: played with `--launch inetd` only.",
+    },
 ];

@@ -16,8 +16,8 @@ mod value;
 mod verbs;
 
 pub use action::{
-    Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scenario, SignalKind, SocketName,
-    Source, Span, Start, Step, Target, Timing,
+    Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scenario, SignalKind,
+    SocketName, Source, Span, Start, Step, Target, Timing,
 };
 pub use mistake::{Located, Mistake, Mistakes, nearest, suggest};
 pub use needs::{NotApplicable, applies, starts};

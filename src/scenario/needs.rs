@@ -16,10 +16,22 @@ pub enum NotApplicable {
     /// It works on handler processes, and the server has none.
     #[error("it works on the process that handles a client, and a server of the model {0} has no such process")]
     NoHandlers(Model),
+    /// It is about the server's own process, and inetd's is none of the subject's.
+    #[error("it is about the process that listens, and that is the runner's own when a server is launched by inetd")]
+    Inetd,
+    /// It is about servers that are given their connection.
+    #[error("it is about servers that are executed with a connected socket (--launch inetd)")]
+    NotInetd,
 }
 
 /// Whether a scenario applies to a server of this model; an unknown model never excludes anything.
-pub fn applies(scenario: &Scenario, model: Option<Model>) -> Result<(), NotApplicable> {
+pub fn applies(scenario: &Scenario, model: Option<Model>, inetd: bool) -> Result<(), NotApplicable> {
+    if scenario.launch_inetd && !inetd && scenario.tests.contains(&Role::Server) {
+        return Err(NotApplicable::NotInetd);
+    }
+    if inetd && scenario.steps.iter().any(|step| needs_own_process(scenario, step)) {
+        return Err(NotApplicable::Inetd);
+    }
     let Some(model) = model else { return Ok(()) };
     if let Some(models) = &scenario.models
         && !models.contains(&model)
@@ -36,6 +48,43 @@ pub fn applies(scenario: &Scenario, model: Option<Model>) -> Result<(), NotAppli
 /// The programs that a scenario starts.
 pub fn starts(scenario: &Scenario, role: Role) -> bool {
     scenario.steps.iter().any(|step| matches!(&step.action, Action::Start(start) if start.role == role))
+}
+
+/// Whether a step is about the process that a server is started as, beyond what the runner does in its place: it
+/// listens, and it reaps.
+fn needs_own_process(scenario: &Scenario, step: &Step) -> bool {
+    let servers: Vec<&String> = scenario
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Start(start) if start.role == Role::Server => Some(&start.name),
+            _ => None,
+        })
+        .collect();
+    let own =
+        |target: &Target| matches!(target, Target::Program(name) | Target::Children(name) if servers.contains(&name));
+    match &step.action {
+        Action::Start(start) => {
+            servers.len() > 1 || (start.role == Role::Server && (start.args.is_some() || !start.until_listening))
+        }
+        Action::Baseline { program } => servers.contains(&program),
+        Action::Signal { targets, .. } => targets.iter().any(own),
+        Action::Expect { targets, checks, .. } => {
+            let done_for_it = |kind: &CheckKind| {
+                matches!(
+                    kind,
+                    CheckKind::Zombies(0)
+                        | CheckKind::Listening(true)
+                        | CheckKind::Running(true)
+                        | CheckKind::Says(_)
+                        | CheckKind::Names(_)
+                )
+            };
+            let parent = checks.iter().any(|check| matches!(check.kind, CheckKind::Parent(_)));
+            parent || (targets.iter().any(own) && !checks.iter().all(|check| done_for_it(&check.kind)))
+        }
+        _ => false,
+    }
 }
 
 fn works_on_handler(step: &Step) -> bool {

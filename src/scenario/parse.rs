@@ -73,7 +73,10 @@ fn document(id: &str, source: &Source, table: &DeTable<'_>, reader: &mut Reader<
     let steps = match steps {
         Some(value) => read_steps(source, value, reader),
         None => {
-            reader.wrong(Mistake::new("`steps` is missing", 0..0).help("what is done and observed: steps = [ { start = \"server\" }, … ]"));
+            reader.wrong(
+                Mistake::new("`steps` is missing", 0..0)
+                    .help("what is done and observed: steps = [ { start = \"server\" }, … ]"),
+            );
             Vec::new()
         }
     };
@@ -99,6 +102,7 @@ fn document(id: &str, source: &Source, table: &DeTable<'_>, reader: &mut Reader<
         defect: header.word("defect")?,
         about: header.word("about").unwrap_or_default().trim().to_owned(),
         models,
+        launch_inetd: header.word("launch").is_some(),
         steps,
         source: source.clone(),
     })
@@ -162,12 +166,18 @@ fn read_step(source: &Source, item: &Spanned<DeValue<'_>>, reader: &mut Reader<'
     read_verb(verb, span, &entries, reader)
 }
 
-fn read_verb(verb: &'static Verb, span: std::ops::Range<usize>, entries: &[Entry<'_>], reader: &mut Reader<'_>) -> Option<Step> {
+fn read_verb(
+    verb: &'static Verb,
+    span: std::ops::Range<usize>,
+    entries: &[Entry<'_>],
+    reader: &mut Reader<'_>,
+) -> Option<Step> {
     let before = reader.mistakes.len();
     let mut fields = Fields::default();
     let mut rows: Vec<(&'static CheckRow, &Entry<'_>)> = Vec::new();
     // The verb's own value first: it says what the other keys are about.
-    let (own, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) = entries.iter().partition(|(key, _)| key.get_ref() == verb.name);
+    let (own, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) =
+        entries.iter().partition(|(key, _)| key.get_ref() == verb.name);
     for (_, value) in own {
         if let Some(value) = reader.read(verb.value, value) {
             fields.insert(verb.name, value);
@@ -190,7 +200,8 @@ fn read_verb(verb: &'static Verb, span: std::ops::Range<usize>, entries: &[Entry
             );
         }
     }
-    for row in verb.keys.iter().filter(|row| row.required && !entries.iter().any(|(key, _)| key.get_ref() == row.name)) {
+    for row in verb.keys.iter().filter(|row| row.required && !entries.iter().any(|(key, _)| key.get_ref() == row.name))
+    {
         reader.wrong(
             Mistake::new(format!("`{}` wants the key `{}`", verb.name, row.name), span.clone())
                 .label(row.about)
@@ -203,7 +214,10 @@ fn read_verb(verb: &'static Verb, span: std::ops::Range<usize>, entries: &[Entry
     if let Some(Action::Expect { targets, checks, .. }) = &mut action {
         *checks = rows.iter().filter_map(|(row, entry)| read_check(row, entry, targets, reader)).collect();
         if rows.is_empty() {
-            reader.wrong(Mistake::new("this `expect` states nothing", span.clone()).help(format!("for example: {}", verb.example)));
+            reader.wrong(
+                Mistake::new("this `expect` states nothing", span.clone())
+                    .help(format!("for example: {}", verb.example)),
+            );
         }
     }
     Some(Step { span, action: action? })
@@ -234,8 +248,11 @@ fn conflicting_times(entries: &[Entry<'_>], reader: &mut Reader<'_>) {
         && entries.iter().any(|(key, _)| key.get_ref() == "expect")
     {
         reader.wrong(
-            Mistake::new(format!("`{}` and `{}` exclude each other", first.0.get_ref(), second.0.get_ref()), second.0.span())
-                .help("one `expect` is looked at in one way; make it two steps"),
+            Mistake::new(
+                format!("`{}` and `{}` exclude each other", first.0.get_ref(), second.0.get_ref()),
+                second.0.span(),
+            )
+            .help("one `expect` is looked at in one way; make it two steps"),
         );
     }
 }

@@ -41,9 +41,9 @@ impl Payload {
         match &self.form {
             Form::Bytes(bytes) => bytes,
             Form::Pattern(length) => self.made.get_or_init(|| pattern(*length)),
-            Form::Lines(count) => self.made.get_or_init(|| {
-                (1..=*count).flat_map(|number| format!("line {number}\n").into_bytes()).collect()
-            }),
+            Form::Lines(count) => self
+                .made
+                .get_or_init(|| (1..=*count).flat_map(|number| format!("line {number}\n").into_bytes()).collect()),
         }
     }
 

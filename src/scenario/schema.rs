@@ -80,11 +80,14 @@ fn shape(kind: Kind) -> Value {
         }
         Kind::Limits => object(&[("descriptors", count.clone()), ("processes", count)], &[]),
         Kind::CountOrBaseline => json!({ "anyOf": [count, { "const": "baseline" }] }),
-        Kind::ExitStatus => json!({ "anyOf": [{ "type": "integer", "minimum": 0, "maximum": 255 }, { "const": "nonzero" }] }),
+        Kind::ExitStatus => {
+            json!({ "anyOf": [{ "type": "integer", "minimum": 0, "maximum": 255 }, { "const": "nonzero" }] })
+        }
     }
 }
 
 fn object(properties: &[(&str, Value)], required: &[&str]) -> Value {
-    let properties: Map<String, Value> = properties.iter().map(|(name, schema)| ((*name).into(), schema.clone())).collect();
+    let properties: Map<String, Value> =
+        properties.iter().map(|(name, schema)| ((*name).into(), schema.clone())).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }

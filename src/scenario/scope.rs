@@ -80,11 +80,17 @@ impl Scope {
             Some(meaning) => Err(Mistake::new(format!("`{base}` is {}", meaning.describe()), span)
                 .label(format!("wants {}", kind.describe()))),
             None => {
-                let known: Vec<&str> =
-                    self.names.iter().filter(|(_, meaning)| wanted.contains(meaning)).map(|(name, _)| name.as_str()).collect();
+                let known: Vec<&str> = self
+                    .names
+                    .iter()
+                    .filter(|(_, meaning)| wanted.contains(meaning))
+                    .map(|(name, _)| name.as_str())
+                    .collect();
                 let help = match (nearest(base, known.iter().copied()), wanted) {
                     (Some(_), _) => suggest(base, known),
-                    (None, [Meaning::Program]) => format!("an earlier step has to `start` it: {{ start = \"{base}\" }}"),
+                    (None, [Meaning::Program]) => {
+                        format!("an earlier step has to `start` it: {{ start = \"{base}\" }}")
+                    }
                     (None, [Meaning::Listener]) => format!("an earlier step has to make it: {{ listen = \"{base}\" }}"),
                     _ => format!("an earlier step has to make it: {{ connect = \"{base}\" }}"),
                 };

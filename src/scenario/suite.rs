@@ -65,7 +65,8 @@ impl Suite {
             }
             let root = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
             for file in files {
-                let text = std::fs::read_to_string(&file).map_err(|source| SuiteError::Io { path: file.clone(), source })?;
+                let text =
+                    std::fs::read_to_string(&file).map_err(|source| SuiteError::Io { path: file.clone(), source })?;
                 let id = file.strip_prefix(root).unwrap_or(&file).with_extension("");
                 let id: Vec<_> = id.iter().map(|part| part.to_string_lossy()).collect();
                 sources.push((id.join("/"), Source { path: file.display().to_string(), text }));
@@ -89,7 +90,11 @@ fn read_all(sources: impl IntoIterator<Item = (String, Source)>) -> Result<Suite
             Err(mistakes) => invalid.push(mistakes),
         }
     }
-    if invalid.is_empty() { Ok(Suite { scenarios: scenarios.into_values().collect() }) } else { Err(SuiteError::Invalid(invalid)) }
+    if invalid.is_empty() {
+        Ok(Suite { scenarios: scenarios.into_values().collect() })
+    } else {
+        Err(SuiteError::Invalid(invalid))
+    }
 }
 
 fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SuiteError> {

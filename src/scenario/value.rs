@@ -138,7 +138,13 @@ impl Reader<'_> {
                 let names = self.names(value)?;
                 names.iter().all(|name| self.check_name(name, &span)).then_some(Value::Names(names))
             }
-            Kind::Peers | Kind::Listener | Kind::Program | Kind::Programs | Kind::Processes | Kind::Targets | Kind::Sockets => {
+            Kind::Peers
+            | Kind::Listener
+            | Kind::Program
+            | Kind::Programs
+            | Kind::Processes
+            | Kind::Targets
+            | Kind::Sockets => {
                 let names = match kind {
                     Kind::Listener | Kind::Program => vec![self.text(value)?],
                     _ => self.names(value)?,
@@ -186,7 +192,10 @@ impl Reader<'_> {
 
     fn unfit<T>(&mut self, kind: Kind, value: &Spanned<DeValue<'_>>) -> Option<T> {
         let found = value.get_ref().type_str();
-        self.wrong(Mistake::new(format!("this {found} does not fit"), value.span()).label(format!("wants {}", kind.describe())));
+        self.wrong(
+            Mistake::new(format!("this {found} does not fit"), value.span())
+                .label(format!("wants {}", kind.describe())),
+        );
         None
     }
 
@@ -237,7 +246,10 @@ impl Reader<'_> {
             return false;
         }
         if let Some(what) = self.scope.taken(name) {
-            self.wrong(Mistake::new(format!("the name `{name}` is taken"), span.clone()).label(format!("it is {what} already")));
+            self.wrong(
+                Mistake::new(format!("the name `{name}` is taken"), span.clone())
+                    .label(format!("it is {what} already")),
+            );
             return false;
         }
         true
@@ -356,7 +368,8 @@ impl Reader<'_> {
                     Some(count) => Some(Form::Pattern(self.size(count, stated.span())?).into()),
                     None => {
                         self.wrong(
-                            Mistake::new("not a number of bytes", stated.span()).label("wants `4096`, `\"64KiB\"`, `\"1MiB\"`"),
+                            Mistake::new("not a number of bytes", stated.span())
+                                .label("wants `4096`, `\"64KiB\"`, `\"1MiB\"`"),
                         );
                         None
                     }
@@ -426,7 +439,9 @@ fn expand(word: &str) -> Result<Vec<String>, String> {
         return Err("both ends of a range end in a number: `c1..c5`".into());
     };
     if stem != other || first > last || last - first >= 10_000 {
-        return Err("both ends have the same letters, the second number is not smaller, and there are at most 10000".into());
+        return Err(
+            "both ends have the same letters, the second number is not smaller, and there are at most 10000".into()
+        );
     }
     Ok((first..=last).map(|number| format!("{stem}{number}{suffix}")).collect())
 }

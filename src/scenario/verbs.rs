@@ -62,10 +62,22 @@ pub const VERBS: &[Verb] = &[
         example: r#"{ start = "server", limits = { descriptors = 16 } }"#,
         keys: &[
             optional("as", Kind::NewName, "What later steps call it; its role if left out."),
-            optional("args", Kind::Words, "Arguments instead of those of the subject's command; `{host}` and `{port}` are replaced."),
-            optional("limits", Kind::Limits, "Soft limits, inherited by children: open descriptors (RLIMIT_NOFILE), and processes of the program, itself included (RLIMIT_NPROC)."),
+            optional(
+                "args",
+                Kind::Words,
+                "Arguments instead of those of the subject's command; `{host}` and `{port}` are replaced.",
+            ),
+            optional(
+                "limits",
+                Kind::Limits,
+                "Soft limits, inherited by children: open descriptors (RLIMIT_NOFILE), and processes of the program, itself included (RLIMIT_NPROC).",
+            ),
             optional("stdin", Kind::OneOf(&["pipe", "terminal"]), "What standard input is: a pipe if left out."),
-            optional("until", Kind::OneOf(&["listening", "started"]), "When a server counts as started: `listening` if left out."),
+            optional(
+                "until",
+                Kind::OneOf(&["listening", "started"]),
+                "When a server counts as started: `listening` if left out.",
+            ),
         ],
         build: |fields, scope| {
             let role = if fields.name("start")? == "server" { Role::Server } else { Role::Client };
@@ -253,7 +265,11 @@ pub const VERBS: &[Verb] = &[
         example: r#"{ expect = "c1", receives = "hello\n" }"#,
         keys: &[
             optional("within", Kind::Time, "The checks will hold: `2s` where rest cannot be seen, if left out."),
-            optional("for", Kind::Time, "The checks hold throughout: until rest, or so long where rest cannot be seen."),
+            optional(
+                "for",
+                Kind::Time,
+                "The checks hold throughout: until rest, or so long where rest cannot be seen.",
+            ),
             optional("now", Kind::True, "The checks hold at this moment; they are looked at once."),
         ],
         build: |fields, scope| {

@@ -49,6 +49,17 @@ impl Isolation {
     }
 }
 
+/// How the server is started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Launch {
+    /// It listens itself.
+    #[default]
+    Listen,
+    /// The runner listens and accepts, and executes it for each connection, as inetd does.
+    Inetd,
+}
+
 /// What the runner wants of a stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
@@ -62,7 +73,9 @@ pub struct Request {
     pub client: Vec<String>,
     /// Which of them are the subject's; the others are reference programs.
     pub judged: BTreeSet<Role>,
-    /// The port that the server listens on.
+    /// How the server is started.
+    pub launch: Launch,
+    /// The port that the server listens on; 0: the one that it is seen to listen on.
     pub port: u16,
     /// Whether the runner is root: some limits do not bind its programs.
     pub root: bool,

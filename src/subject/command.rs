@@ -40,7 +40,8 @@ pub fn resolve(mut words: Vec<String>) -> Result<Vec<String>, CommandError> {
         return Ok(words);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let candidates: Vec<PathBuf> = std::env::split_paths(&path).map(|folder| folder.join(&name)).filter(|file| file.is_file()).collect();
+    let candidates: Vec<PathBuf> =
+        std::env::split_paths(&path).map(|folder| folder.join(&name)).filter(|file| file.is_file()).collect();
     let Some(first) = candidates.first() else { return Err(CommandError::NotFound(name)) };
     let found = candidates.iter().find(|file| usable(file, &name).is_ok()).unwrap_or(first);
     usable(found, &name)?;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::scenario::{Level, Model};
-use crate::stage::Isolation;
+use crate::stage::{Isolation, Launch};
+
+use super::port::Port;
 
 /// The file's name.
 const NAME: &str = "forkspec.toml";
@@ -19,7 +21,9 @@ pub struct Manifest {
     /// The client.
     pub client: Option<Part>,
     /// The port that the server listens on.
-    pub port: Option<u16>,
+    pub port: Option<Port>,
+    /// How the server is started.
+    pub launch: Option<Launch>,
     /// Files and folders of scenarios, instead of the standard suite.
     #[serde(default)]
     pub scenarios: Vec<PathBuf>,

@@ -2,6 +2,8 @@
 
 mod command;
 mod manifest;
+mod port;
 
 pub use command::{CommandError, client_command, reference, resolve, split};
 pub use manifest::{Manifest, ManifestError, Part};
+pub use port::Port;

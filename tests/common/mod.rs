@@ -116,7 +116,8 @@ pub fn compile(folder: &Path, name: &str, source: &str) -> String {
 pub fn executable(folder: &Path, name: &str, content: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, content).expect("the file can be written");
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it can be made executable");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("it can be made executable");
     path(&file)
 }
 

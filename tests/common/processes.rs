@@ -35,10 +35,13 @@ impl MarkedRun {
     /// Starts the command with these words, its standard output piped.
     pub fn start(words: &[&str]) -> MarkedRun {
         // The name is unique: no other test, and no other run of this one, has it.
-        let place = tempfile::Builder::new().prefix("marked-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let place =
+            tempfile::Builder::new().prefix("marked-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let mark = place.path().file_name().expect("it has a name").to_string_lossy().into_owned();
         let program = place.path().join("forkspec");
-        fs::hard_link(FORKSPEC, &program).or_else(|_| fs::copy(FORKSPEC, &program).map(drop)).expect("the command can be copied");
+        fs::hard_link(FORKSPEC, &program)
+            .or_else(|_| fs::copy(FORKSPEC, &program).map(drop))
+            .expect("the command can be copied");
         let temporary = super::folder();
         let mut command = Command::new(&program);
         AMBIENT.iter().for_each(|name| {
@@ -108,10 +111,14 @@ impl MarkedRun {
         let gone = self.until(|run| run.processes().is_empty());
         let left: Vec<String> = self.processes().into_iter().map(describe).collect();
         assert!(gone, "{what}: processes are left: {left:#?}");
-        let inhabited: Vec<String> =
-            all().into_iter().filter(|pid| namespace(*pid).is_some_and(|own| self.namespaces.contains(&own))).map(describe).collect();
+        let inhabited: Vec<String> = all()
+            .into_iter()
+            .filter(|pid| namespace(*pid).is_some_and(|own| self.namespaces.contains(&own)))
+            .map(describe)
+            .collect();
         assert!(inhabited.is_empty(), "{what}: namespaces are inhabited: {inhabited:#?}");
-        let files: Vec<_> = fs::read_dir(self.temporary.path()).expect("it is there").flatten().map(|entry| entry.path()).collect();
+        let files: Vec<_> =
+            fs::read_dir(self.temporary.path()).expect("it is there").flatten().map(|entry| entry.path()).collect();
         assert!(files.is_empty(), "{what}: files are left: {files:?}");
     }
 }
@@ -155,5 +162,9 @@ fn namespace(pid: i32) -> Option<PathBuf> {
 fn describe(pid: i32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    format!("{} [{}]", String::from_utf8_lossy(&words).replace('\0', " "), stat.split(' ').take(6).collect::<Vec<_>>().join(" "))
+    format!(
+        "{} [{}]",
+        String::from_utf8_lossy(&words).replace('\0', " "),
+        stat.split(' ').take(6).collect::<Vec<_>>().join(" ")
+    )
 }

@@ -65,9 +65,7 @@ impl Call {
             libc::SYS_pselect6 => unless(fifth != 0),
             libc::SYS_epoll_pwait => unless(fourth as i32 >= 0),
             libc::SYS_epoll_pwait2 => unless(fourth != 0),
-            libc::SYS_futex => {
-                unless(fourth != 0 || !FUTEX_WAITS.contains(&(second & FUTEX_COMMAND)))
-            }
+            libc::SYS_futex => unless(fourth != 0 || !FUTEX_WAITS.contains(&(second & FUTEX_COMMAND))),
             libc::SYS_flock => Patience::Unlimited,
             libc::SYS_fcntl => unless(!LOCK_WAITS.contains(&second)),
             number => older_patience(number, third, fourth, fifth),

@@ -135,7 +135,8 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn parse(text: &str) -> Option<Status> {
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+        let field =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let mask = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
         let pending = mask("SigPnd")? | mask("ShdPnd")?;
         Some(Status {

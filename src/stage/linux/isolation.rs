@@ -69,5 +69,6 @@ pub fn mount_proc(isolation: Isolation) -> Result<(), String> {
         return Ok(());
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, nothing).map_err(|errno: Errno| format!("mounting /proc: {errno}"))
+    mount(Some("proc"), "/proc", Some("proc"), flags, nothing)
+        .map_err(|errno: Errno| format!("mounting /proc: {errno}"))
 }

@@ -6,4 +6,4 @@ mod network;
 mod programs;
 
 pub use init::{Surroundings, enter, tell};
-pub use programs::{Console, Spawn, SpawnError, spawn};
+pub use programs::{Console, HANDED_OVER, Spawn, SpawnError, spawn};

@@ -22,15 +22,15 @@ const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 /// Brings the loopback interface up. Segments on it are acknowledged at once: a delayed acknowledgment would keep
 /// connections in FIN_WAIT_1 for 40 ms (RFC 9293 §3.8.6.3 allows the delay, and does not ask for it).
 pub fn bring_up() -> Result<(), String> {
-    let netlink =
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
-            .map_err(|errno| format!("rtnetlink: {errno}"))?;
+    let netlink = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
+        .map_err(|errno| format!("rtnetlink: {errno}"))?;
     // In a new namespace the loopback interface is the first one; IFF_UP is 1.
     let index: u32 = 1;
     let mut link = vec![libc::AF_UNSPEC as u8, 0, 0, 0];
     link.extend(index.to_ne_bytes());
     link.extend([1u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat());
-    ask(&netlink, RTM_NEWLINK, REQUEST, &link).map_err(|error| format!("bringing up the loopback interface: {error}"))?;
+    ask(&netlink, RTM_NEWLINK, REQUEST, &link)
+        .map_err(|error| format!("bringing up the loopback interface: {error}"))?;
     for prefix in [8u8, 32] {
         // Refused or unknown: the kernel then delays acknowledgments, and some states take longer to come about.
         let _ = ask(&netlink, RTM_NEWROUTE, REQUEST | REPLACE, &quick_route(prefix, index));

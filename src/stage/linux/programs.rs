@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, NulError, OsStr};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -28,20 +28,27 @@ pub struct Spawn<'a> {
     /// Resource limits.
     pub limits: Limits,
     /// What standard input is.
-    pub console: Console,
+    pub console: Console<'a>,
 }
 
 /// What a program has for standard input. Standard output is a terminal always, so that what C programs print
 /// comes line by line; standard error is a pipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Console {
+#[derive(Debug, Clone, Copy)]
+pub enum Console<'c> {
     /// Nothing: `/dev/null`.
     Null,
     /// A pipe.
     Pipe,
     /// The terminal.
     Terminal,
+    /// This connection, which is standard output and standard error too (inetd's way).
+    Socket(BorrowedFd<'c>),
+    /// Nothing; this connection is handed over as descriptor [`HANDED_OVER`].
+    Descriptor(BorrowedFd<'c>),
 }
+
+/// The number of a connection that is handed over beside the standard descriptors.
+pub const HANDED_OVER: RawFd = 3;
 
 /// A program that was started.
 #[derive(Debug)]
@@ -88,7 +95,10 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let (master, slave) = terminal().map_err(runner("opening a terminal"))?;
     let (stderr, stderr_end) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
     let (stdin_end, stdin) = match spawn.console {
-        Console::Null => {
+        Console::Socket(connection) => {
+            (connection.try_clone_to_owned().map_err(|_| runner("dup")(Errno::last()))?, None)
+        }
+        Console::Null | Console::Descriptor(_) => {
             let null = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
             (null.map_err(runner("/dev/null"))?, None)
         }
@@ -110,8 +120,11 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     // SAFETY: the player has one thread. The child makes system calls only and then executes the program or ends.
     match unsafe { fork() }.map_err(runner("fork"))? {
         ForkResult::Child => {
-            let ends = [stdin_end.as_raw_fd(), slave.as_raw_fd(), stderr_end.as_raw_fd()];
-            let errno = become_program(spawn, ends, &program, &words, &environment);
+            let ends = match spawn.console {
+                Console::Socket(connection) => [connection.as_raw_fd(); 3],
+                _ => [stdin_end.as_raw_fd(), slave.as_raw_fd(), stderr_end.as_raw_fd()],
+            };
+            let errno = become_program(spawn, ends, &failure_end, &program, &words, &environment);
             let _ = write(&failure_end, &(errno as i32).to_ne_bytes());
             // SAFETY: ends the child without running what the player has registered for its own end.
             unsafe { libc::_exit(127) }
@@ -140,16 +153,32 @@ fn environment(name: &str) -> Result<Vec<CString>, NulError> {
 }
 
 /// Runs in the child; returns only if something failed.
-fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words: &[CString], env: &[CString]) -> Errno {
+fn become_program(
+    spawn: &Spawn<'_>,
+    ends: [RawFd; 3],
+    failure: &OwnedFd,
+    program: &CString,
+    words: &[CString],
+    env: &[CString],
+) -> Errno {
     let prepare = || -> nix::Result<()> {
         setsid()?;
-        if spawn.console == Console::Terminal {
+        if matches!(spawn.console, Console::Terminal) {
             // SAFETY: makes the terminal, an open descriptor, the session's controlling one.
             Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY, 0) })?;
         }
         for (number, end) in ends.into_iter().enumerate() {
             // SAFETY: replaces a standard descriptor of the child, which nothing in it owns; it stays open.
             let _ = unsafe { dup2_raw(borrow(end), number as RawFd)? }.into_raw_fd();
+        }
+        let mut first_to_close = 3;
+        if let Console::Descriptor(connection) = spawn.console {
+            if failure.as_raw_fd() == HANDED_OVER {
+                return Err(Errno::EBUSY);
+            }
+            // SAFETY: replaces a descriptor of the child that nothing in it uses any more; it stays open.
+            let _ = unsafe { dup2_raw(connection, HANDED_OVER)? }.into_raw_fd();
+            first_to_close = HANDED_OVER as u32 + 1;
         }
         for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
             // SAFETY: restores the default; no handler of ours is involved.
@@ -161,7 +190,7 @@ fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words:
         limit(Resource::RLIMIT_NPROC, spawn.limits.processes)?;
         drop_capabilities();
         // SAFETY: marks descriptors for closing; none is closed under an owner.
-        unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        unsafe { libc::close_range(first_to_close, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
         Ok(())
     };
     match prepare() {

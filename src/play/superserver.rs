@@ -1,0 +1,124 @@
+//! The superserver: listens and accepts in the server's stead, and executes it for each connection (UNPv1 §13.5).
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::poll::PollFlags;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::program::Program;
+use super::scene::Scene;
+use crate::scenario::Limits;
+use crate::stage::{Console, Spawn, spawn};
+
+/// It and what it started.
+#[derive(Debug)]
+pub struct Superserver {
+    listener: TcpListener,
+    /// The program that its processes belong to.
+    pub program: String,
+    words: Vec<String>,
+    limits: Limits,
+    children: Vec<Pid>,
+}
+
+/// A listening socket of the runner's that never makes it wait: on `[::]` for both IPv6 and IPv4 where there is IPv6.
+pub fn listening_socket(port: u16) -> nix::Result<TcpListener> {
+    let open = |address: IpAddr| -> nix::Result<OwnedFd> {
+        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let descriptor = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+        setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
+        if address.is_ipv6() {
+            setsockopt(&descriptor, sockopt::Ipv6V6Only, &false)?;
+        }
+        let address = SockaddrStorage::from(SocketAddr::new(address, port));
+        bind(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &address)?;
+        listen(&descriptor, Backlog::MAXCONN)?;
+        Ok(descriptor)
+    };
+    let both = open(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    both.or_else(|_| open(IpAddr::from([0, 0, 0, 0]))).map(TcpListener::from)
+}
+
+impl Superserver {
+    /// Begins to listen.
+    pub fn new(port: u16, program: &str, words: Vec<String>, limits: Limits) -> nix::Result<Superserver> {
+        let listener = listening_socket(port)?;
+        Ok(Superserver { listener, program: program.to_owned(), words, limits, children: Vec::new() })
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// What to wait for on it.
+    pub fn interest(&self) -> (std::os::fd::BorrowedFd<'_>, PollFlags) {
+        (self.listener.as_fd(), PollFlags::POLLIN)
+    }
+}
+
+impl Scene {
+    /// Accepts and executes what can be without waiting, and reaps. Returns whether anything moved.
+    pub fn superserve(&mut self) -> bool {
+        let Some(mut superserver) = self.superserver.take() else { return false };
+        let mut moved = false;
+        loop {
+            let connection = match superserver.listener.accept() {
+                Ok((stream, _)) => OwnedFd::from(stream),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // A client that has left already is no client (UNPv1 §5.11), and with none the call would block.
+                Err(_) => break,
+            };
+            moved = true;
+            self.execute(&mut superserver, connection);
+        }
+        superserver.children.retain(|child| {
+            let status = waitpid(*child, Some(WaitPidFlag::WNOHANG));
+            moved |= status != Ok(WaitStatus::StillAlive);
+            status == Ok(WaitStatus::StillAlive)
+        });
+        self.superserver = Some(superserver);
+        moved
+    }
+
+    fn execute(&mut self, superserver: &mut Superserver, connection: OwnedFd) {
+        let numbered = superserver.words.iter().any(|word| word.contains("{fd}"));
+        let console =
+            if numbered { Console::Descriptor(connection.as_fd()) } else { Console::Socket(connection.as_fd()) };
+        let words: Vec<String> =
+            superserver.words.iter().map(|word| word.replace("{fd}", &crate::stage::HANDED_OVER.to_string())).collect();
+        let request = Spawn {
+            program: &words[0],
+            words: &words,
+            name: &superserver.program,
+            limits: superserver.limits,
+            console,
+        };
+        match spawn(&request) {
+            Ok(spawned) => {
+                self.note(format!("{} is executed for a connection as process {}", superserver.program, spawned.pid));
+                superserver.children.push(spawned.pid);
+                if let Some(program) = self.programs.get_mut(&superserver.program) {
+                    program.hear(spawned.stderr);
+                }
+            }
+            Err(error) => self.note(format!("{} is not executed: {error}", superserver.program)),
+        }
+    }
+
+    /// Begins to serve: the program has no process of its own until a client comes.
+    pub fn start_superserver(&mut self, name: &str, words: Vec<String>, limits: Limits) -> io::Result<()> {
+        let superserver = Superserver::new(self.request.port, name, words, limits)?;
+        self.request.port = superserver.port()?;
+        self.note(format!("the runner listens on port {} and executes {name} for each connection", self.request.port));
+        self.programs.insert(name.to_owned(), Program::without_process());
+        self.superserver = Some(superserver);
+        Ok(())
+    }
+}
