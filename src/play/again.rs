@@ -103,5 +103,5 @@ impl Scene {
 }
 
 fn again(topic: Topic, expected: impl Into<String>, observed: impl Into<String>) -> Result<(), Stop> {
-    Err(Stop::Miss(Miss { span: None, expected: expected.into(), observed: observed.into(), topic }))
+    Err(Stop::Miss(Box::new(Miss { span: None, expected: expected.into(), observed: observed.into(), topic })))
 }

@@ -19,8 +19,8 @@ impl Scene {
                 };
                 Ok(ProbeResult { model: Some(model), unseen: None, ordinary })
             }
-            Err(Stop::Miss(Miss { expected, observed, .. })) => {
-                let unseen = Some(format!("{expected}: {observed}"));
+            Err(Stop::Miss(miss)) => {
+                let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
                 Ok(ProbeResult { model: None, unseen, ordinary: None })
             }
             Err(Stop::Outcome(outcome)) => Err(outcome),
@@ -54,7 +54,12 @@ impl Scene {
             Ok(identity) => identity,
             Err(observed) => {
                 let topic = super::steps::Topic::Handler;
-                return Err(Stop::Miss(Miss { span: None, expected: "a process handles p1".into(), observed, topic }));
+                return Err(Stop::Miss(Box::new(Miss {
+                    span: None,
+                    expected: "a process handles p1".into(),
+                    observed,
+                    topic,
+                })));
             }
         };
         let started = self.server().map(|(_, program)| program.pid);
@@ -84,7 +89,7 @@ impl Scene {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => {
                 let topic = super::steps::Topic::Visit;
-                Err(Stop::Miss(Miss { span: None, expected: "a line comes back".into(), observed, topic }))
+                Err(Stop::Miss(Box::new(Miss { span: None, expected: "a line comes back".into(), observed, topic })))
             }
         }
     }

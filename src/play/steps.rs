@@ -68,7 +68,7 @@ pub enum Leftover {
 #[derive(Debug)]
 pub enum Stop {
     /// An expectation did not hold.
-    Miss(Miss),
+    Miss(Box<Miss>),
     /// Anything else.
     Outcome(Outcome),
 }
@@ -86,7 +86,7 @@ impl From<io::Error> for Stop {
 }
 
 fn miss<T>(topic: Topic, expected: impl Into<String>, observed: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Miss(Miss { span: None, expected: expected.into(), observed: observed.into(), topic }))
+    Err(Stop::Miss(Box::new(Miss { span: None, expected: expected.into(), observed: observed.into(), topic })))
 }
 
 /// Something the runner cannot do here, whatever the subject does.
@@ -584,12 +584,12 @@ impl Scene {
         })?;
         let Waited::Failed(observed) = waited else { return Ok(()) };
         let (check, subject) = &group[failing];
-        Err(Stop::Miss(Miss {
+        Err(Stop::Miss(Box::new(Miss {
             span: Some(check.span.clone()),
             expected: expected(&check.kind, subject),
             observed,
             topic: Topic::Check(check.kind.clone(), subject.clone()),
-        }))
+        })))
     }
 }
 

@@ -421,7 +421,7 @@ fn parse_size(text: &str) -> Option<u64> {
 fn parse_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> =
         text.chars().filter(|c| *c != ' ').map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-    (digits.len() % 2 == 0).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// `c1..c5` → c1, c2, c3, c4, c5; a suffix such as `.handler` goes to each; a plain name is itself.
