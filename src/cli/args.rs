@@ -33,6 +33,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Explain a defect or a scenario; without a name, list the defects
     Explain(ExplainArgs),
+    /// Write a commented scenario to start from
+    New(NewArgs),
     /// Play a suite against fixtures, and say what it catches
     Matrix(MatrixArgs),
     /// Print a JSON Schema, or the reference page of the scenario language
@@ -125,6 +127,16 @@ pub struct ExplainArgs {
     /// Files or folders of scenarios, instead of the standard suite
     #[arg(long, value_name = "DIR")]
     pub scenarios: Vec<PathBuf>,
+}
+
+/// The options of `new`.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The behaviour in words, below a chapter: `crash/client-is-killed`
+    pub name: String,
+    /// The folder of the suite
+    #[arg(long = "in", value_name = "DIR", default_value = "scenarios")]
+    pub folder: PathBuf,
 }
 
 /// The options of `matrix`.

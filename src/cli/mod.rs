@@ -6,6 +6,7 @@ mod explain;
 mod interrupt;
 mod list;
 mod matrix;
+mod new;
 mod run;
 mod schema;
 
@@ -56,6 +57,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::List(args) => list::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::New(args) => new::main(&args),
         Command::Matrix(args) => matrix::main(&args),
         Command::Schema(args) => schema::main(&args),
         // Handled before the parser; here for `--help`.
