@@ -56,7 +56,7 @@ fn a_killed_runner_leaves_nothing_behind() {
 
 #[test]
 fn a_killed_runner_leaves_plain_processes_neither() {
-    for point in [0, 1, 2] {
+    for point in [1, 2, 1, 2, 0, 1, 2, 1, 2, 3] {
         let mut run = MarkedRun::start(&words("none"));
         kill_at(&mut run, point);
         run.assert_gone(&format!("killed at point {point}, without namespaces"));

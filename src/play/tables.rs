@@ -16,7 +16,7 @@ impl Scene {
     }
 
     fn process_lines(&self, view: &View) -> Vec<String> {
-        let mut lines = vec![format!("{:>5} {:>5} {:<4} {:<12} {}", "PID", "PPID", "STAT", "ASLEEP IN", "COMMAND")];
+        let mut lines = vec![format!("  {:>5} {:>5} {:<4} {:<12} {}", "PID", "PPID", "STAT", "ASLEEP IN", "COMMAND")];
         for process in &view.processes {
             let mut asleep = self.processes.asleep_in(process);
             asleep.dedup();
@@ -26,15 +26,16 @@ impl Scene {
             };
             let command: String = command.chars().take(48).collect();
             let asleep = if process.state == 'S' { asleep.join(",") } else { String::new() };
+            let mark = if process.is_zombie() { "▸" } else { " " };
             let parent = if process.parent == self.init() { "1".to_owned() } else { process.parent.to_string() };
-            lines.push(format!("{:>5} {parent:>5} {:<4} {asleep:<12} {command}", process.pid, process.state));
+            lines.push(format!("{mark} {:>5} {parent:>5} {:<4} {asleep:<12} {command}", process.pid, process.state));
         }
         cut(lines)
     }
 
     fn socket_lines(&self, view: &View) -> Vec<String> {
         let head = format!(
-            "{:>6} {:>6} {:<21} {:<21} {:<11} {}",
+            "  {:>6} {:>6} {:<21} {:<21} {:<11} {}",
             "Recv-Q", "Send-Q", "Local Address", "Foreign Address", "State", "Open in"
         );
         let mut lines = vec![head];
@@ -60,7 +61,7 @@ impl Scene {
                 address => address.to_string(),
             };
             lines.push(format!(
-                "{:>6} {:>6} {local:<21} {remote:<21} {:<11} {open_in}",
+                "  {:>6} {:>6} {local:<21} {remote:<21} {:<11} {open_in}",
                 socket.unread, socket.unsent, socket.state
             ));
         }

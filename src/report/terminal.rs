@@ -97,7 +97,7 @@ impl Terminal {
             out.push('\n');
             for (number, line) in table.iter().enumerate() {
                 let style = if number == 0 { DIM } else { Style::new() };
-                put(out, format_args!("{INDENT}  {style}{line}{style:#}\n"));
+                put(out, format_args!("{INDENT}{style}{line}{style:#}\n"));
             }
         }
         if !failure.tables.stderr.is_empty() {
