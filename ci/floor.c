@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -529,7 +530,7 @@ static void close_wait_while_the_handler_is_stopped(void)
     pid_t handler;
     handlers(server, &handler, 1);
     must(kill(handler, SIGSTOP), "kill");
-    while (state_of(handler) != 'T')
+    while (toupper(state_of(handler)) != 'T') /* 't' if somebody traces us */
         sched_yield();
     close(client.in);
     await_state(end, FIN_WAIT_2);

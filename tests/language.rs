@@ -24,13 +24,16 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "check-on-a-mixture",
     "expect-missing",
     "expect-states-nothing",
+    "handler-of-a-server",
     "hex-odd",
+    "input-ended-already",
     "lines-too-many",
     "listener-not-made",
     "name-nearly-known",
     "name-not-a-name",
     "name-of-a-peer-for-a-program",
     "name-of-a-program-for-a-peer",
+    "name-reserved",
     "name-suffix-out-of-place",
     "name-suffix-unknown",
     "name-taken",
@@ -40,19 +43,25 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "name-used-before-made",
     "now-and-within",
     "pattern-too-large",
+    "peer-closed-already",
+    "peer-closed-twice",
+    "peer-half-closed-already",
     "peer-killed",
+    "peer-reads-after-its-end",
     "program-not-started",
     "range-backwards",
     "range-of-two-stems",
     "range-too-long",
     "range-without-numbers",
     "says-nothing",
+    "server-not-started",
     "server-twice-without-a-name",
     "size-overflows",
     "step-over-several-lines",
     "text-too-large",
     "time-too-long",
     "time-zero",
+    "visits-before-the-server",
     "within-and-for",
 ];
 
@@ -136,7 +145,8 @@ fn a_place_is_where_the_text_says() {
 fn one_mistake_anywhere_and_nothing_is_played() {
     let folder = folder();
     let proof = path(&folder.path().join("played"));
-    let output = output(&["run", "--server", &format!("touch {proof}"), "--scenarios", "scenarios", CORPUS]);
+    let output =
+        output(&["run", "--server", &format!("touch {proof}"), "--scenarios", "scenarios", "--scenarios", CORPUS]);
     assert_eq!(status(&output), 2, "{}", both(&output));
     assert!(output.stdout.is_empty(), "{}", stdout(&output));
     assert!(!Path::new(&proof).exists(), "the server was started");

@@ -58,7 +58,7 @@ fn observed(server: &str) -> String {
 #[case::with_a_status("exit 7", "it exited with status 7")]
 #[case::by_a_signal("kill -SEGV $$", "SIGSEGV")]
 #[case::with_a_message("echo 'no such luck' >&2; exit 1", "it said \"no such luck\"")]
-#[case::with_bytes_that_are_no_text("printf 'caf\\351 \\033[31m\\n' >&2; exit 1", "\\x1b[31m")]
+#[case::with_bytes_that_are_no_text("printf 'caf\\351 \\033[31m\\n' >&2; exit 1", "caf\\xe9 \\x1b[31m")]
 fn a_server_that_ends_is_said_to_have_ended(#[case] script: &str, #[case] wanted: &str) {
     let folder = folder();
     let server = executable(folder.path(), "server", &format!("#!/bin/sh\n{script}\n"));

@@ -2,13 +2,15 @@
 
 use crate::scenario::show;
 
-/// The most bytes that are kept; beyond, nothing more is read and the writer has to wait.
-pub const MOST: usize = 32 << 20;
+/// How many more bytes are kept than the runner has sent and typed; beyond, nothing more is read and the writer has to
+/// wait. An echo is no longer than what is echoed; the rest is for messages.
+pub const SPARE: usize = 1 << 20;
 
 /// What came from a peer's socket or from a program.
 #[derive(Debug, Default)]
 pub struct Capture {
     bytes: Vec<u8>,
+    allowed: usize,
     taken: usize,
     /// Nothing more can come.
     pub ended: bool,
@@ -26,14 +28,24 @@ pub enum Comparison {
 }
 
 impl Capture {
+    /// Lets it keep what the runner has sent so far, in bytes, and a little more.
+    pub fn allow(&mut self, sent: usize) {
+        self.allowed = sent;
+    }
+
+    /// The most bytes that are kept unread.
+    pub fn most(&self) -> usize {
+        self.allowed + SPARE
+    }
+
     /// Whether more can be taken in.
     pub fn has_room(&self) -> bool {
-        self.unread().len() < MOST
+        self.unread().len() < self.most()
     }
 
     /// Takes in bytes.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.taken > MOST {
+        if self.taken > SPARE {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
@@ -104,8 +116,10 @@ mod tests {
     fn there_is_an_end_to_what_is_kept() {
         let mut capture = Capture::default();
         while capture.has_room() {
-            capture.push(&[b'x'; 1 << 20]);
+            capture.push(&[b'x'; SPARE / 4]);
         }
-        assert_eq!(capture.unread().len(), MOST);
+        assert_eq!(capture.unread().len(), SPARE);
+        capture.allow(1);
+        assert!(capture.has_room());
     }
 }

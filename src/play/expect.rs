@@ -494,7 +494,7 @@ fn take(capture: &mut Capture, payload: &Payload) -> Finding {
     match capture.take(payload.bytes()) {
         Comparison::There => Finding::Holds,
         Comparison::Short(observed) if full => {
-            Finding::Never(format!("{observed}, and more than 32 MiB that nobody asked for"))
+            Finding::Never(format!("{observed}, and then no more is read: {} bytes have come that nobody asked for", capture.most()))
         }
         Comparison::Short(observed) if capture.ended => Finding::Never(format!("{observed}, then the end")),
         Comparison::Short(observed) => Finding::NotYet(observed),

@@ -7,6 +7,8 @@ use nix::errno::Errno;
 pub struct Outbox {
     bytes: Vec<u8>,
     written: usize,
+    /// Bytes that were ever queued.
+    pub total: usize,
 }
 
 impl Outbox {
@@ -16,6 +18,7 @@ impl Outbox {
             self.clear();
         }
         self.bytes.extend_from_slice(bytes);
+        self.total += bytes.len();
     }
 
     /// Whether all is with the kernel.

@@ -153,9 +153,11 @@ impl Scene {
     /// Reads and sends everything that can be without waiting. Returns whether anything moved.
     pub fn pump(&mut self) -> bool {
         let mut moved = self.superserve();
+        let sent = self.sent();
         let mut notes = Vec::new();
         for (name, peer) in &mut self.peers {
             let before = peer.ended;
+            peer.inbox.allow(sent);
             moved |= peer.turn();
             match (before, peer.ended) {
                 (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
@@ -165,6 +167,8 @@ impl Scene {
         }
         for (name, program) in &mut self.programs {
             let before = program.end;
+            program.stdout.allow(sent);
+            program.stderr.allow(sent);
             moved |= program.turn();
             if let (None, Some(end)) = (before, program.end) {
                 notes.push(format!("{name} ({}) {end}", program.pid));
@@ -174,6 +178,12 @@ impl Scene {
             self.note(note);
         }
         moved
+    }
+
+    /// How many bytes the runner has sent and typed: no echo is longer.
+    fn sent(&self) -> usize {
+        let peers = self.peers.values().map(|peer| peer.outbox.total);
+        peers.chain(self.programs.values().map(|program| program.typing.total)).sum()
     }
 
     /// Waits until something can be read or sent or a process ends, at most for this time.

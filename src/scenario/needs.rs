@@ -1,5 +1,7 @@
 //! What a scenario needs of a subject: it follows from the verbs that it uses, and from `models`.
 
+use std::collections::BTreeSet;
+
 use super::action::{Action, CheckKind, Model, Role, Scenario, Step, Target};
 
 /// Why a scenario does not apply to a subject.
@@ -24,8 +26,9 @@ pub enum NotApplicable {
     NotInetd,
 }
 
-/// Whether a scenario applies to a server of this model; an unknown model never excludes anything.
-pub fn applies(scenario: &Scenario, model: Option<Model>, inetd: bool) -> Result<(), NotApplicable> {
+/// Whether a scenario applies to a server of this model; an unknown model never excludes anything. `declared`: the model
+/// was stated, not observed.
+pub fn applies(scenario: &Scenario, model: Option<Model>, declared: bool, inetd: bool) -> Result<(), NotApplicable> {
     if scenario.launch_inetd && !inetd && scenario.tests.contains(&Role::Server) {
         return Err(NotApplicable::NotInetd);
     }
@@ -33,8 +36,11 @@ pub fn applies(scenario: &Scenario, model: Option<Model>, inetd: bool) -> Result
         return Err(NotApplicable::Inetd);
     }
     let Some(model) = model else { return Ok(()) };
+    // Serving clients side by side is what is asked of a server, unless its author says that it is not meant to.
+    let side_by_side = |models: &BTreeSet<Model>| Model::ALL[..4].iter().all(|model| models.contains(model));
     if let Some(models) = &scenario.models
         && !models.contains(&model)
+        && (declared || model != Model::Iterative || !side_by_side(models))
     {
         let wanted: Vec<String> = models.iter().map(Model::to_string).collect();
         return Err(NotApplicable::OtherModel { wanted: wanted.join(", "), model });

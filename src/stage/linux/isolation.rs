@@ -57,6 +57,17 @@ fn own_users() -> Result<(), String> {
     Ok(())
 }
 
+/// Lets a stage have so many processes at most. Below Linux 6.14 the setting is the whole machine's: hands off.
+fn bound_processes() {
+    const MOST: &str = "4096";
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let version: Vec<u32> = release.unwrap_or_default().split(['.', '-']).take(2).filter_map(|part| part.parse().ok()).collect();
+    if version >= vec![6, 14] {
+        // Refused: then RLIMIT_NPROC is all there is.
+        let _ = fs::write("/proc/sys/kernel/pid_max", MOST);
+    }
+}
+
 /// Gives the stage its own view of processes; called in the first process of its namespace.
 pub fn mount_proc(isolation: Isolation) -> Result<(), String> {
     if isolation == Isolation::None {
@@ -70,5 +81,7 @@ pub fn mount_proc(isolation: Isolation) -> Result<(), String> {
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, nothing)
-        .map_err(|errno: Errno| format!("mounting /proc: {errno}"))
+        .map_err(|errno: Errno| format!("mounting /proc: {errno}"))?;
+    bound_processes();
+    Ok(())
 }

@@ -186,6 +186,7 @@ fn become_program(
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         limit(Resource::RLIMIT_CORE, Some(0))?;
+        limit(Resource::RLIMIT_FSIZE, Some(LARGEST_FILE))?;
         limit(Resource::RLIMIT_NOFILE, spawn.limits.descriptors)?;
         limit(Resource::RLIMIT_NPROC, spawn.limits.processes)?;
         drop_capabilities();
@@ -212,6 +213,9 @@ fn limit(resource: Resource, soft: Option<u64>) -> nix::Result<()> {
     let (_, hard) = getrlimit(resource)?;
     setrlimit(resource, soft.min(hard), hard)
 }
+
+/// The largest file that a program can write: 64 MiB.
+const LARGEST_FILE: u64 = 64 << 20;
 
 /// Empties the bounding set, so that not even root's program has capabilities; refused without CAP_SETPCAP, and
 /// then there are none to lose.
