@@ -40,9 +40,12 @@ steps = [
 
 pub fn main(args: &NewArgs) -> Exit {
     let name = args.name.trim_end_matches(".toml");
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !name.split('/').all(plain) {
-        complain(format!("`{name}` cannot be a scenario's name: write the behaviour in words, chapter/words-and-hyphens"));
+        complain(format!(
+            "`{name}` cannot be a scenario's name: write the behaviour in words, chapter/words-and-hyphens"
+        ));
         return Exit::Usage;
     }
     let path = args.folder.join(format!("{name}.toml"));

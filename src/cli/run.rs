@@ -80,7 +80,11 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
         launch,
         port,
         model: args.model.or(manifest.server.as_ref().filter(|_| args.server.is_none()).and_then(|part| part.model)),
-        jobs: args.jobs.map(usize::from).or(manifest.jobs).unwrap_or_else(processors),
+        jobs: args
+            .jobs
+            .map(usize::from)
+            .or(manifest.jobs.map(|jobs| usize::from(jobs.get())))
+            .unwrap_or_else(processors),
         repeat: args.repeat,
         isolation: args.isolation.or(manifest.isolation),
     };

@@ -5,7 +5,7 @@
 //! runner. No task ran between the samples, none can be woken by another one, and none by the network. Whatever
 //! cannot be seen counts as movement, so the answer "at rest" is never early.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 
 use super::sockets::{Pair, Socket, Timer};
@@ -33,19 +33,22 @@ const FAR_AWAY_MS: u32 = 60_000;
 
 /// Whether anything is under way between sockets. The caller passes all sockets of the stage's network.
 pub fn sockets_at_rest(sockets: &[Socket]) -> Result<(), Restless> {
-    let ends: HashSet<Pair> = sockets.iter().map(|socket| socket.pair).collect();
+    let ends: HashMap<Pair, &Socket> = sockets.iter().map(|socket| (socket.pair, socket)).collect();
     for socket in sockets {
+        let far = ends.get(&socket.pair.reversed());
         let under_way = match (socket.state, socket.timer) {
             (TcpState::SynSent | TcpState::SynRecv | TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck, _) => {
                 "is in a passing state"
             }
             (_, Timer::Retransmit) => "waits for an acknowledgment",
-            (_, Timer::Probe) => "probes a closed window",
+            // The window is closed because the other end does not read what it has: whoever wants to read there has been
+            // woken already, so more of it wakes nobody. Anything else than that is movement.
+            (_, Timer::Probe) if far.is_none_or(|far| far.unread == 0) => "probes a closed window",
             (TcpState::Established | TcpState::CloseWait, Timer::Keepalive(left)) if left < FAR_AWAY_MS => {
                 "has a keepalive timer"
             }
             // A RST has no timer: until it arrives, one end is there and the other is not.
-            (TcpState::Established | TcpState::CloseWait, _) if !ends.contains(&socket.pair.reversed()) => {
+            (TcpState::Established | TcpState::CloseWait, _) if far.is_none() => {
                 "has lost its other end and does not know yet"
             }
             _ => continue,
@@ -85,6 +88,15 @@ mod tests {
     ) {
         let sockets = [socket(1, 2, state, timer), socket(2, 1, TcpState::Established, Timer::Off)];
         assert_eq!(sockets_at_rest(&sockets).is_ok(), rest);
+    }
+
+    #[test]
+    fn a_closed_window_is_at_rest_while_the_other_end_does_not_read() {
+        let mut sockets =
+            [socket(1, 2, TcpState::Established, Timer::Probe), socket(2, 1, TcpState::Established, Timer::Off)];
+        assert!(sockets_at_rest(&sockets).is_err());
+        sockets[1].unread = 4096;
+        assert!(sockets_at_rest(&sockets).is_ok());
     }
 
     #[test]

@@ -256,10 +256,17 @@ impl Scene {
         let Some(program) = self.programs.get_mut(name) else { return Finding::Never("no such program".into()) };
         let capture = if stdout { &mut program.stdout } else { &mut program.stderr };
         let finding = take(capture, payload);
-        if finding == Finding::Holds && !payload.is_empty() {
-            self.note(format!("{name} prints {}", payload.describe()));
+        match (finding, capture.ended, program.end) {
+            (Finding::NotYet(observed), true, Some(end)) => Finding::Never(format!("{observed}, and it {end}")),
+            // The end of its output comes first when a program ends; how it ended says more.
+            (Finding::NotYet(observed), true, None) => Finding::NotYet(format!("{observed}, then the end")),
+            (finding, ..) => {
+                if finding == Finding::Holds && !payload.is_empty() {
+                    self.note(format!("{name} prints {}", payload.describe()));
+                }
+                finding
+            }
         }
-        finding
     }
 
     fn says(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Finding {
@@ -493,10 +500,10 @@ fn take(capture: &mut Capture, payload: &Payload) -> Finding {
     let full = !capture.has_room();
     match capture.take(payload.bytes()) {
         Comparison::There => Finding::Holds,
-        Comparison::Short(observed) if full => {
-            Finding::Never(format!("{observed}, and then no more is read: {} bytes have come that nobody asked for", capture.most()))
-        }
-        Comparison::Short(observed) if capture.ended => Finding::Never(format!("{observed}, then the end")),
+        Comparison::Short(observed) if full => Finding::Never(format!(
+            "{observed}, and then no more is read: {} bytes have come that nobody asked for",
+            capture.most()
+        )),
         Comparison::Short(observed) => Finding::NotYet(observed),
         Comparison::Different(observed) => Finding::Never(observed),
     }

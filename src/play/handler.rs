@@ -26,7 +26,17 @@ impl Scene {
             let owners = scene.server_end_owners(view, peer);
             let choice = owners.iter().find(|process| Some(process.pid) != started).or(owners.first());
             found = choice.map(|process| (process.pid, process.started));
-            let settled = !owners.is_empty() && (alone || owners.iter().all(|process| Some(process.pid) != started));
+            // One owner that waits for its client is the handler; one that runs, or waits for a child, may be on its way
+            // to hand the connection on, as in a double fork.
+            let waits = |process: &Process| {
+                let asleep = scene.processes.asleep_in(process);
+                !asleep.is_empty() && !asleep.iter().any(|call| call == "wait")
+            };
+            let settled = match owners.as_slice() {
+                [] => false,
+                [only] => alone || (Some(only.pid) != started && waits(only)),
+                _ => alone,
+            };
             Ok(match (found, settled) {
                 (Some(_), true) => Finding::Settled,
                 (Some(_), false) => Finding::Holds,

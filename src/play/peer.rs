@@ -159,7 +159,11 @@ impl Peer {
     /// Sends a FIN and keeps reading.
     pub fn half_close(&mut self) -> io::Result<()> {
         match &self.stream {
-            Some(stream) => stream.shutdown(Shutdown::Write),
+            Some(stream) => match stream.shutdown(Shutdown::Write) {
+                // The other side has reset the connection; that is seen by reading.
+                Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
+                result => result,
+            },
             None => Ok(()),
         }
     }

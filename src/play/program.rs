@@ -11,13 +11,15 @@ use super::capture::Capture;
 use super::outbox::Outbox;
 use super::peer::TURN;
 use crate::observe::{End, Pair};
-use crate::scenario::Role;
+use crate::scenario::{Role, Scarce};
 
 /// A program and its standard descriptors.
 #[derive(Debug)]
 pub struct Program {
     /// Its role.
     pub role: Role,
+    /// How many programs were started before it.
+    pub number: usize,
     /// The process that was started.
     pub pid: i32,
     /// How that process ended, if it did; the player is its parent and reaps it.
@@ -37,6 +39,8 @@ pub struct Program {
     /// What came on standard error.
     pub stderr: Capture,
     stderr_end: Option<OwnedFd>,
+    /// The soft limits that `exhaust` has replaced.
+    pub limits: Vec<(Scarce, u64)>,
     /// What `baseline` remembered.
     pub baseline: Option<Baseline>,
     /// The connection that a client has made to the port, once it was seen.
@@ -64,6 +68,7 @@ impl Program {
     ) -> Program {
         Program {
             role,
+            number: 0,
             pid: pid.as_raw(),
             end: None,
             adopted: false,
@@ -75,6 +80,7 @@ impl Program {
             stdout_end: Some(stdout),
             stderr: Capture::default(),
             stderr_end: Some(stderr),
+            limits: Vec::new(),
             baseline: None,
             pair: None,
         }
@@ -84,6 +90,7 @@ impl Program {
     pub fn without_process() -> Program {
         Program {
             role: Role::Server,
+            number: 0,
             pid: 0,
             end: None,
             adopted: true,
@@ -95,6 +102,7 @@ impl Program {
             stdout_end: None,
             stderr: Capture::default(),
             stderr_end: None,
+            limits: Vec::new(),
             baseline: None,
             pair: None,
         }

@@ -147,7 +147,8 @@ impl Scene {
 
     /// The program that judges servers: the first one of that role.
     pub fn server(&self) -> Option<(&String, &Program)> {
-        self.programs.iter().find(|(_, program)| program.role == Role::Server)
+        let servers = self.programs.iter().filter(|(_, program)| program.role == Role::Server);
+        servers.min_by_key(|(_, program)| program.number)
     }
 
     /// Reads and sends everything that can be without waiting. Returns whether anything moved.

@@ -16,8 +16,14 @@ use super::superserver::listening_socket;
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use crate::observe::{End, ProcessTable, Socket};
-use crate::scenario::{Action, Check, CheckKind, Form, Payload, Role, SignalKind, Span, Start, Target, Timing, show};
-use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
+use crate::scenario::{
+    Action, Check, CheckKind, Form, Payload, Role, Scarce, SignalKind, Span, Start, Target, Timing, show,
+};
+use crate::stage::{Console, Launch, Spawn, SpawnError, set_limit, spawn};
+use crate::tcp::TcpState;
+
+/// The book's smallest backlog is 5 (UNPv1 §4.5); so many connections fit into any.
+const SMALL_BACKLOG: usize = 4;
 
 /// Something that had to be observed and was not.
 #[derive(Debug, Clone)]
@@ -101,7 +107,13 @@ impl Scene {
             Action::Start(start) => self.start(start),
             Action::Connect { peers, address } => {
                 let to = self.destination(address.as_deref())?;
-                peers.iter().try_for_each(|name| self.connect(name, to))
+                for (index, name) in peers.iter().enumerate() {
+                    if index >= SMALL_BACKLOG {
+                        self.let_accept()?;
+                    }
+                    self.connect(name, to)?;
+                }
+                Ok(())
             }
             Action::Listen { name } => self.listen(name),
             Action::Accept { peers, on } => peers.iter().try_for_each(|name| self.accept(name, on)),
@@ -124,6 +136,8 @@ impl Scene {
             }),
             Action::Visits { count } => self.visits(*count),
             Action::Signal { targets, signal } => targets.iter().try_for_each(|target| self.signal(target, *signal)),
+            Action::Exhaust { program, of } => self.exhaust(program, *of),
+            Action::Relieve { program } => self.relieve(program),
             Action::Settle => {
                 if let Some(why) = self.settle()? {
                     self.note(format!("not seen at rest: {why}"));
@@ -173,8 +187,9 @@ impl Scene {
             Err(error) => return trouble(format!("starting {}: {error}", start.name)),
         };
         self.note(format!("{} starts as process {}: {}", start.name, spawned.pid, shell_words::join(&words)));
-        let program =
+        let mut program =
             Program::new(start.role, spawned.pid, spawned.stdin, spawned.stdout, spawned.stderr, start.terminal);
+        program.number = self.programs.len();
         self.programs.insert(start.name.clone(), program);
         if start.until_listening { self.until_listening(&start.name) } else { Ok(()) }
     }
@@ -277,6 +292,25 @@ impl Scene {
             Ok(ip) => Ok(SocketAddr::new(ip, self.request.port)),
             Err(_) => trouble(format!("`{text}` is not an address")),
         }
+    }
+
+    /// Lets the server accept before its backlog can be full: a handshake that finds it so is repeated after a second.
+    /// A server that does not accept, because it is stopped, shows that by being at rest.
+    fn let_accept(&mut self) -> Result<(), Stop> {
+        let port = self.request.port;
+        let waits = |socket: &Socket| {
+            socket.state == TcpState::Listen
+                && socket.pair.local.port() == port
+                && socket.unread as usize >= SMALL_BACKLOG
+        };
+        if !self.list_sockets()?.iter().any(waits) {
+            return Ok(());
+        }
+        self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
+            let full = view.is_some_and(|view| view.sockets.iter().any(waits));
+            Ok(if full { Finding::NotYet("the backlog is filling".into()) } else { Finding::Holds })
+        })?;
+        Ok(())
     }
 
     fn connect(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
@@ -458,7 +492,7 @@ impl Scene {
         let waited = self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
             let state = view.zip(pair).map(|(view, pair)| view.state(pair.reversed()));
             Ok(match state {
-                Some(crate::tcp::TcpState::Gone) => Finding::Holds,
+                Some(TcpState::Gone) => Finding::Holds,
                 Some(state) => Finding::NotYet(format!("the server's end is in {state}")),
                 None => Finding::Never("nothing can be seen".into()),
             })
@@ -533,6 +567,45 @@ impl Scene {
         }
     }
 
+    /// The soft limit of descriptors is the number that no new descriptor may reach: the lowest one that is free.
+    fn exhaust(&mut self, name: &str, of: Scarce) -> Result<(), Stop> {
+        self.settle()?;
+        let view = self.look()?;
+        let process = self.programs.get(name).and_then(|program| view.process(program.pid));
+        let Some(process) = process else { return miss(Topic::Handler, format!("{name} runs"), "it has ended") };
+        let soft = match of {
+            Scarce::Descriptors => {
+                let taken: Vec<i32> =
+                    self.processes.descriptors(process)?.iter().map(|descriptor| descriptor.number).collect();
+                (0..).find(|number| !taken.contains(number)).unwrap_or_default() as u64
+            }
+            Scarce::Processes => {
+                self.processes_of_this_user()?;
+                1
+            }
+        };
+        let old = set_limit(process.pid, of, soft)?;
+        if let Some(program) = self.programs.get_mut(name) {
+            program.limits.push((of, old));
+        }
+        self.note(match of {
+            Scarce::Descriptors => format!("{name} can have no descriptor from number {soft} on"),
+            Scarce::Processes => format!("{name} can make no process"),
+        });
+        Ok(())
+    }
+
+    fn relieve(&mut self, name: &str) -> Result<(), Stop> {
+        if let Some(program) = self.programs.get_mut(name) {
+            for (of, soft) in std::mem::take(&mut program.limits).into_iter().rev() {
+                // It may have ended because of the limit; the next step will show it.
+                let _ = set_limit(program.pid, of, soft);
+            }
+        }
+        self.note(format!("{name} has its limits back"));
+        Ok(())
+    }
+
     fn baseline(&mut self, name: &str) -> Result<(), Stop> {
         self.settle()?;
         let view = self.look()?;
@@ -600,10 +673,10 @@ fn groups(one: &Check, other: &Check) -> bool {
 
 /// What a program that has ended said last, as an addition to a sentence.
 fn last_words(program: &Program) -> String {
-    let said = String::from_utf8_lossy(program.stderr.kept()).trim_end().to_owned();
-    match said.lines().last() {
-        Some(line) => format!("; it said {}", show(line.as_bytes())),
-        None => String::new(),
+    let said = program.stderr.kept().trim_ascii_end();
+    match said.rsplit(|byte| *byte == b'\n').next() {
+        Some(line) if !line.is_empty() => format!("; it said {}", show(line)),
+        _ => String::new(),
     }
 }
 

@@ -54,6 +54,13 @@ pub struct Ordinary {
     pub descriptors: i64,
 }
 
+impl Ordinary {
+    /// Whether more was left behind since `before` than an ordinary client leaves.
+    pub fn exceeds(self, before: Ordinary, ordinary: Ordinary) -> bool {
+        self.zombies - before.zombies > ordinary.zombies || self.descriptors - before.descriptors > ordinary.descriptors
+    }
+}
+
 /// What the probe found out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProbeResult {

@@ -40,7 +40,7 @@ impl Terminal {
     /// One line about what is tested and where.
     pub fn head(&self, subject: &SubjectInfo, environment: Isolation) -> String {
         let program = |(words, given): &(Vec<String>, bool)| match given {
-            true => shell_words::join(words),
+            true => plain(&shell_words::join(words)),
             false => "reference".to_owned(),
         };
         let model = match (subject.model, subject.declared) {
@@ -73,8 +73,8 @@ impl Terminal {
         put(out, format_args!("{style}{word:<5}{style:#} {:<58} {tail}\n", scenario.id));
         match &played.verdict {
             Verdict::Pass => {}
-            Verdict::Skip(reason) => put(out, format_args!("{INDENT}{reason}\n")),
-            Verdict::Error(reason) => put(out, format_args!("{INDENT}not judged: {reason}\n")),
+            Verdict::Skip(reason) => put(out, format_args!("{INDENT}{}\n", plain(reason))),
+            Verdict::Error(reason) => put(out, format_args!("{INDENT}not judged: {}\n", plain(reason))),
             Verdict::Fail(failure) => self.failure(out, played, failure),
         }
         text
@@ -90,14 +90,14 @@ impl Terminal {
         }
         let moments = &played.timeline[played.timeline.len().saturating_sub(MOMENTS)..];
         for event in moments {
-            let text: String = event.text.chars().take(160).collect();
+            let text: String = plain(&event.text).chars().take(160).collect();
             put(out, format_args!("{INDENT}{DIM}{:>8.1} ms{DIM:#}  {text}\n", millis(event.at)));
         }
         for table in [&failure.tables.processes, &failure.tables.sockets].into_iter().filter(|table| table.len() > 1) {
             out.push('\n');
             for (number, line) in table.iter().enumerate() {
                 let style = if number == 0 { DIM } else { Style::new() };
-                put(out, format_args!("{INDENT}{style}{line}{style:#}\n"));
+                put(out, format_args!("{INDENT}{style}{}{style:#}\n", plain(line)));
             }
         }
         if !failure.tables.stderr.is_empty() {
@@ -119,7 +119,7 @@ impl Terminal {
 
     /// The step in its file, with expected and observed under the check; or both alone, after the last step.
     fn place(&self, out: &mut String, played: &Played, failure: &Failure) {
-        let label = format!("expected  {}\nobserved  {}", failure.expected, failure.observed);
+        let label = format!("expected  {}\nobserved  {}", plain(&failure.expected), plain(&failure.observed));
         match &failure.span {
             Some(span) => {
                 let source = &played.scenario.source;
@@ -208,6 +208,11 @@ fn render(located: &Located, colour: bool) -> String {
         text = format!("{}: {}\n", located.message, located.label);
     }
     text
+}
+
+/// A subject chooses its name and its words; they must not command the reader's terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -182,10 +182,11 @@ impl Setting {
     fn play_once(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>) -> Played {
         let since = Instant::now();
         let mut timeline = Vec::new();
-        let verdict = match applies(scenario, self.request.model, self.info.declared, self.request.launch == Launch::Inetd) {
-            Err(why) => Verdict::Skip(why.to_string()),
-            Ok(()) => self.on_stage(stage, scenario, &mut timeline),
-        };
+        let verdict =
+            match applies(scenario, self.request.model, self.info.declared, self.request.launch == Launch::Inetd) {
+                Err(why) => Verdict::Skip(why.to_string()),
+                Ok(()) => self.on_stage(stage, scenario, &mut timeline),
+            };
         Played { scenario: Arc::clone(scenario), verdict, duration: since.elapsed(), timeline }
     }
 

@@ -161,6 +161,10 @@ pub enum Action {
     Visits { count: u64 },
     /// Send a signal to processes and wait until it has had its effect, where the effect can be seen.
     Signal { targets: Vec<Target>, signal: SignalKind },
+    /// Let a program have no more of something than it has.
+    Exhaust { program: Name, of: Scarce },
+    /// Give back the limits that `exhaust` has taken.
+    Relieve { program: Name },
     /// Wait until the stage is at rest.
     Settle,
     /// Remember a program's descriptors and children, at rest.
@@ -193,6 +197,15 @@ pub struct Limits {
     pub descriptors: Option<u64>,
     /// The number of processes and threads that the program may have at a time, itself included (RLIMIT_NPROC).
     pub processes: Option<u64>,
+}
+
+/// What a program can run out of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scarce {
+    /// Descriptors: open, accept and the like fail with EMFILE.
+    Descriptors,
+    /// Processes: fork fails with EAGAIN.
+    Processes,
 }
 
 /// What the runner sends with `kill`, `stop` and `continue`.

@@ -6,6 +6,7 @@ mod fields;
 mod headers;
 mod mistake;
 mod needs;
+mod order;
 mod parse;
 mod payload;
 mod reference;
@@ -16,8 +17,8 @@ mod value;
 mod verbs;
 
 pub use action::{
-    Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scenario, SignalKind,
-    SocketName, Source, Span, Start, Step, Target, Timing,
+    Action, Check, CheckKind, Closed, CountOrBaseline, ExitStatus, Level, Limits, Model, Role, Scarce, Scenario,
+    SignalKind, SocketName, Source, Span, Start, Step, Target, Timing,
 };
 pub use mistake::{Located, Mistake, Mistakes, nearest, suggest};
 pub use needs::{NotApplicable, applies, starts};

@@ -73,7 +73,9 @@ fn needs_own_process(scenario: &Scenario, step: &Step) -> bool {
         Action::Start(start) => {
             servers.len() > 1 || (start.role == Role::Server && (start.args.is_some() || !start.until_listening))
         }
-        Action::Baseline { program } => servers.contains(&program),
+        Action::Baseline { program } | Action::Exhaust { program, .. } | Action::Relieve { program } => {
+            servers.contains(&program)
+        }
         Action::Signal { targets, .. } => targets.iter().any(own),
         Action::Expect { targets, checks, .. } => {
             let done_for_it = |kind: &CheckKind| {

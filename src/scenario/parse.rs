@@ -9,9 +9,10 @@ use super::action::{Action, Check, CountOrBaseline, Level, Model, Role, Scenario
 use super::checks::{CHECKS, CheckRow, On};
 use super::fields::Fields;
 use super::headers::HEADERS;
-use super::mistake::{Mistake, Mistakes, suggest};
-use super::scope::Scope;
-use super::value::{Kind, Reader, Value};
+use super::mistake::{Mistake, Mistakes, nearest, suggest};
+use super::order;
+use super::scope::{Meaning, Scope};
+use super::value::{Kind, Reader, Value, names_in};
 use super::verbs::{VERBS, Verb};
 
 type Entry<'t> = (&'t Spanned<std::borrow::Cow<'t, str>>, &'t Spanned<DeValue<'t>>);
@@ -22,7 +23,8 @@ pub fn parse(id: &str, source: Source) -> Result<Scenario, Mistakes> {
     let mut reader = Reader { scope: &mut scope, mistakes: Vec::new() };
     let parsed = {
         let (table, errors) = DeTable::parse_recoverable(&source.text);
-        for error in errors {
+        // One slip, such as a quotation mark that is missing, makes the rest unreadable: only the first one is meant.
+        if let Some(error) = errors.into_iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
             let span = error.span().unwrap_or(0..0);
             reader.wrong(Mistake::new(format!("not TOML: {}", error.message()), span));
         }
@@ -68,13 +70,15 @@ fn document(id: &str, source: &Source, table: &DeTable<'_>, reader: &mut Reader<
     }
     let missing = |name: &str| !table.iter().any(|(key, _)| key.get_ref() == name);
     for row in HEADERS.iter().filter(|row| row.required && missing(row.name)) {
-        reader.wrong(Mistake::new(format!("`{}` is missing", row.name), 0..0).help(row.about));
+        let missing = Mistake::new(format!("`{}` is missing", row.name), 0..0).label("the file has none");
+        reader.wrong(missing.help(format!("`{}` is {}. {}", row.name, row.value.describe(), row.about)));
     }
     let steps = match steps {
         Some(value) => read_steps(source, value, reader),
         None => {
             reader.wrong(
                 Mistake::new("`steps` is missing", 0..0)
+                    .label("the file has none")
                     .help("what is done and observed: steps = [ { start = \"server\" }, … ]"),
             );
             Vec::new()
@@ -124,6 +128,9 @@ fn read_steps(source: &Source, value: &Spanned<DeValue<'_>>, reader: &mut Reader
                 .label("state what must be observed: { expect = …, … }"),
         );
     }
+    if steps.len() == items.len() {
+        reader.mistakes.extend(order::mistakes(&steps));
+    }
     steps
 }
 
@@ -149,7 +156,16 @@ fn read_step(source: &Source, item: &Spanned<DeValue<'_>>, reader: &mut Reader<'
         [] => {
             let known = VERBS.iter().map(|verb| verb.name);
             let (at, help) = match entries.first() {
-                Some((key, _)) => (key.span(), suggest(key.get_ref(), known)),
+                Some((key, _)) if CHECKS.iter().any(|row| row.name == key.get_ref()) => {
+                    let key_span = key.span();
+                    (key_span, format!("`{0}` is a check: {{ expect = …, {0} = … }}", key.get_ref()))
+                }
+                Some((key, _)) => {
+                    if let Some(meant) = nearest(key.get_ref(), known.clone()) {
+                        declare(meant, key.get_ref(), &entries, reader);
+                    }
+                    (key.span(), suggest(key.get_ref(), known))
+                }
                 None => (span, "wants { VERB = …, … }".into()),
             };
             reader.wrong(Mistake::new("this step has no verb", at).help(help));
@@ -211,6 +227,9 @@ fn read_verb(
     implicit_name(verb, &fields_role(entries), entries, reader);
     conflicting_times(entries, reader);
     let mut action = if reader.mistakes.len() == before { (verb.build)(&mut fields, reader.scope) } else { None };
+    if action.is_none() {
+        declare(verb.name, verb.name, entries, reader);
+    }
     if let Some(Action::Expect { targets, checks, .. }) = &mut action {
         *checks = rows.iter().filter_map(|(row, entry)| read_check(row, entry, targets, reader)).collect();
         if rows.is_empty() {
@@ -221,6 +240,24 @@ fn read_verb(
         }
     }
     Some(Step { span, action: action? })
+}
+
+/// Makes the names of a step known although it is wrong: that they are unknown would be no mistake of later steps.
+fn declare(verb: &str, key: &str, entries: &[Entry<'_>], reader: &mut Reader<'_>) {
+    let value =
+        |wanted: &str| entries.iter().find(|(key, _)| key.get_ref() == wanted).map(|(_, value)| value.get_ref());
+    let meaning = match verb {
+        "start" => Meaning::Program,
+        "connect" | "accept" => Meaning::Peer,
+        "listen" => Meaning::Listener,
+        _ => return,
+    };
+    let named = value("as").filter(|_| verb == "start").or_else(|| value(key));
+    for name in named.map(names_in).unwrap_or_default() {
+        if reader.scope.taken(&name).is_none() {
+            reader.scope.add(&name, meaning);
+        }
+    }
 }
 
 fn fields_role(entries: &[Entry<'_>]) -> Option<String> {

@@ -70,6 +70,7 @@ fn shape(kind: Kind) -> Value {
             object(&[("lines", count.clone())], &["lines"]),
             object(&[("text", string.clone()), ("times", count.clone())], &["text"]),
         ] }),
+        Kind::Address => json!({ "type": "string", "pattern": "^[0-9a-fA-F.:]+$" }),
         Kind::Time => json!({ "type": "string", "pattern": "^[0-9]+m?s$" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::True => json!({ "const": true }),

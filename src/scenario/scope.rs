@@ -88,6 +88,9 @@ impl Scope {
                     .collect();
                 let help = match (nearest(base, known.iter().copied()), wanted) {
                     (Some(_), _) => suggest(base, known),
+                    (None, wanted) if wanted.contains(&Meaning::Program) && matches!(base, "server" | "client") => {
+                        format!("an earlier step has to start it: {{ start = \"{base}\" }}")
+                    }
                     (None, [Meaning::Program]) => {
                         format!("an earlier step has to `start` it: {{ start = \"{base}\" }}")
                     }

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::action::{CountOrBaseline, ExitStatus, Limits, Span};
-use super::mistake::{Mistake, suggest};
+use super::mistake::{Mistake, nearest, suggest};
 use super::payload::{self, Form, Payload};
 use super::scope::Scope;
 
@@ -39,6 +39,8 @@ pub enum Kind {
     Text,
     /// A time such as `"500ms"`.
     Time,
+    /// An IP address.
+    Address,
     /// `true` or `false`.
     Flag,
     /// `true`.
@@ -94,6 +96,7 @@ impl Kind {
             }
             Kind::Text => "a string".into(),
             Kind::Time => "a time: `\"500ms\"`, `\"2s\"`".into(),
+            Kind::Address => "an IP address: `\"127.0.0.1\"`".into(),
             Kind::Flag => "`true` or `false`".into(),
             Kind::True => "`true`".into(),
             Kind::Count => "a whole number".into(),
@@ -136,6 +139,11 @@ impl Reader<'_> {
             }
             Kind::NewPeers => {
                 let names = self.names(value)?;
+                if let Some((_, twice)) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name))
+                {
+                    self.wrong(Mistake::new(format!("the name `{twice}` is there twice"), span));
+                    return None;
+                }
                 names.iter().all(|name| self.check_name(name, &span)).then_some(Value::Names(names))
             }
             Kind::Peers
@@ -161,6 +169,10 @@ impl Reader<'_> {
             Kind::Payload => self.payload(value).map(Value::Payload),
             Kind::Text => self.text(value).map(|word| Value::Words(vec![word])),
             Kind::Time => self.time(value).map(Value::Time),
+            Kind::Address => match value.get_ref().as_str() {
+                Some(text) if text.parse::<std::net::IpAddr>().is_ok() => Some(Value::Words(vec![text.to_owned()])),
+                _ => self.unfit(kind, value),
+            },
             Kind::Flag => match value.get_ref() {
                 DeValue::Boolean(flag) => Some(Value::Flag(*flag)),
                 _ => self.unfit(kind, value),
@@ -245,6 +257,13 @@ impl Reader<'_> {
             );
             return false;
         }
+        if name == "listener" {
+            self.wrong(
+                Mistake::new("`listener` cannot be a name", span.clone())
+                    .label("`holds` and `lacks` call the listening socket so"),
+            );
+            return false;
+        }
         if let Some(what) = self.scope.taken(name) {
             self.wrong(
                 Mistake::new(format!("the name `{name}` is taken"), span.clone())
@@ -255,20 +274,26 @@ impl Reader<'_> {
         true
     }
 
-    fn one_of(&mut self, value: &Spanned<DeValue<'_>>, words: &[&str]) -> Option<String> {
-        let word = self.text(value)?;
+    fn one_of(&mut self, value: &Spanned<DeValue<'_>>, words: &'static [&'static str]) -> Option<String> {
+        let Some(word) = value.get_ref().as_str() else { return self.unfit(Kind::OneOf(words), value) };
+        let word = word.to_owned();
         if words.contains(&word.as_str()) {
             return Some(word);
         }
-        self.wrong(
-            Mistake::new(format!("`{word}` is not a value of this key"), value.span())
-                .label(format!("wants {}", quoted(words, " or ")))
-                .help(suggest(&word, words.iter().copied())),
-        );
+        let mut mistake = Mistake::new(format!("`{word}` is not a value of this key"), value.span())
+            .label(format!("wants {}", quoted(words, " or ")));
+        let known = words.iter().copied();
+        // `SIGTERM` for `TERM`, `established` for `ESTABLISHED`.
+        let capitals = word.to_uppercase();
+        let meant = nearest(&word, known.clone()).or_else(|| nearest(capitals.trim_start_matches("SIG"), known));
+        if let Some(meant) = meant {
+            mistake = mistake.help(format!("did you mean `{meant}`?"));
+        }
+        self.wrong(mistake);
         None
     }
 
-    fn some_of(&mut self, value: &Spanned<DeValue<'_>>, words: &[&str]) -> Option<Vec<String>> {
+    fn some_of(&mut self, value: &Spanned<DeValue<'_>>, words: &'static [&'static str]) -> Option<Vec<String>> {
         match value.get_ref() {
             DeValue::Array(items) if !items.is_empty() => {
                 let found: Vec<_> = items.iter().map(|item| self.one_of(item, words)).collect();
@@ -283,8 +308,8 @@ impl Reader<'_> {
     }
 
     fn time(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
-        let text = self.text(value)?;
-        let parsed = parse_time(&text).filter(|time| !time.is_zero() && *time <= Duration::from_secs(60));
+        let Some(text) = value.get_ref().as_str() else { return self.unfit(Kind::Time, value) };
+        let parsed = parse_time(text).filter(|time| !time.is_zero() && *time <= Duration::from_secs(60));
         if parsed.is_none() {
             self.wrong(
                 Mistake::new(format!("`{text}` is not a time"), value.span())
@@ -395,6 +420,16 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The names that a value states, as far as it states any.
+pub fn names_in(value: &DeValue<'_>) -> Vec<String> {
+    let words: Vec<&str> = match value {
+        DeValue::String(word) => vec![word.as_ref()],
+        DeValue::Array(items) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
+        _ => Vec::new(),
+    };
+    words.into_iter().filter_map(|word| expand(word).ok()).flatten().collect()
 }
 
 fn integer(value: &Spanned<DeValue<'_>>) -> Option<u64> {

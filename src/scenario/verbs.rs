@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::action::{Action, Role, SignalKind, Start, Target, Timing};
+use super::action::{Action, Role, Scarce, SignalKind, Start, Target, Timing};
 use super::fields::Fields;
 use super::scope::{Meaning, Scope};
 use super::value::Kind;
@@ -98,7 +98,7 @@ pub const VERBS: &[Verb] = &[
         value: Kind::NewPeers,
         about: "Connects peers to the server, one after another.",
         example: r#"{ connect = "c1..c5" }"#,
-        keys: &[optional("to", Kind::Text, "The address to connect to: `127.0.0.1` if left out.")],
+        keys: &[optional("to", Kind::Address, "The address to connect to: `127.0.0.1` if left out.")],
         build: |fields, scope| {
             let peers = fields.names("connect")?;
             peers.iter().for_each(|peer| scope.add(peer, Meaning::Peer));
@@ -237,6 +237,25 @@ pub const VERBS: &[Verb] = &[
         example: r#"{ continue = "server" }"#,
         keys: &[],
         build: |fields, scope| signal_action(fields, scope, "continue", SignalKind::Continue),
+    },
+    Verb {
+        name: "exhaust",
+        value: Kind::Program,
+        about: "Lets a running program have no more descriptors (EMFILE), or no more processes (fork fails with EAGAIN).",
+        example: r#"{ exhaust = "server", of = "descriptors" }"#,
+        keys: &[required("of", Kind::OneOf(&["descriptors", "processes"]), "What it runs out of.")],
+        build: |fields, _| {
+            let of = if fields.word("of")? == "descriptors" { Scarce::Descriptors } else { Scarce::Processes };
+            Some(Action::Exhaust { program: fields.name("exhaust")?, of })
+        },
+    },
+    Verb {
+        name: "relieve",
+        value: Kind::Program,
+        about: "Gives a program back the limits that `exhaust` has taken.",
+        example: r#"{ relieve = "server" }"#,
+        keys: &[],
+        build: |fields, _| Some(Action::Relieve { program: fields.name("relieve")? }),
     },
     Verb {
         name: "settle",

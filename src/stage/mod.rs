@@ -16,7 +16,7 @@ mod protocol;
 mod linux;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Console, HANDED_OVER, Spawn, SpawnError, Surroundings, enter, spawn, tell};
+pub use linux::{Console, HANDED_OVER, Spawn, SpawnError, Surroundings, enter, set_limit, spawn, tell};
 
 pub use host::{Stage, StageError};
 pub use protocol::{Isolation, Launch, Record, Request, Task};

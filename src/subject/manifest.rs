@@ -37,7 +37,7 @@ pub struct Manifest {
     #[serde(default)]
     pub strict: bool,
     /// How many scenarios are played at a time.
-    pub jobs: Option<usize>,
+    pub jobs: Option<std::num::NonZeroU16>,
     /// How stages are kept apart.
     pub isolation: Option<Isolation>,
     /// Reports, as `--report` takes them.

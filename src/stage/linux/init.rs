@@ -96,7 +96,11 @@ pub fn tell(record: &Record) {
 }
 
 fn be_init(request: Request, player: impl Fn(Request, Surroundings) -> Record) -> ! {
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    // Without namespaces nothing ends with this process: it has to live until it has ended the rest, and its lifeline
+    // tells it when.
+    if request.isolation.has_own_network() {
+        let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    }
     let isolation = request.isolation;
     let _ = prctl::set_child_subreaper(true);
     let ready = isolation::mount_proc(isolation)

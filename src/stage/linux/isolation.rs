@@ -61,7 +61,8 @@ fn own_users() -> Result<(), String> {
 fn bound_processes() {
     const MOST: &str = "4096";
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
-    let version: Vec<u32> = release.unwrap_or_default().split(['.', '-']).take(2).filter_map(|part| part.parse().ok()).collect();
+    let version: Vec<u32> =
+        release.unwrap_or_default().split(['.', '-']).take(2).filter_map(|part| part.parse().ok()).collect();
     if version >= vec![6, 14] {
         // Refused: then RLIMIT_NPROC is all there is.
         let _ = fs::write("/proc/sys/kernel/pid_max", MOST);

@@ -2,8 +2,10 @@
 
 mod init;
 mod isolation;
+mod limits;
 mod network;
 mod programs;
 
 pub use init::{Surroundings, enter, tell};
+pub use limits::set_limit;
 pub use programs::{Console, HANDED_OVER, Spawn, SpawnError, spawn};

@@ -31,11 +31,20 @@ pub fn bring_up() -> Result<(), String> {
     link.extend([1u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat());
     ask(&netlink, RTM_NEWLINK, REQUEST, &link)
         .map_err(|error| format!("bringing up the loopback interface: {error}"))?;
+    small_buffers();
     for prefix in [8u8, 32] {
         // Refused or unknown: the kernel then delays acknowledgments, and some states take longer to come about.
         let _ = ask(&netlink, RTM_NEWROUTE, REQUEST | REPLACE, &quick_route(prefix, index));
     }
     Ok(())
+}
+
+/// Limits what fits into the buffers of a connection to half a mebibyte at each end, so that a scenario can fill
+/// them with little data. Refused: then it takes more.
+fn small_buffers() {
+    for (name, sizes) in [("tcp_rmem", "4096 131072 524288"), ("tcp_wmem", "4096 16384 524288")] {
+        let _ = std::fs::write(format!("/proc/sys/net/ipv4/{name}"), sizes);
+    }
 }
 
 /// struct rtmsg and its attributes: the kernel's own route for 127.0.0.0/8 or 127.0.0.1, with RTAX_QUICKACK.
