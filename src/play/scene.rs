@@ -238,6 +238,11 @@ impl Scene {
         Ok(sockets)
     }
 
+    /// The state of one end of a connection at this moment.
+    pub fn socket_state(&mut self, pair: Pair) -> io::Result<TcpState> {
+        self.sockets.state(pair)
+    }
+
     /// Gets to know new processes, and notices which ones have ended.
     pub fn meet(&mut self, processes: &[Process]) {
         let mut notes = Vec::new();

@@ -489,12 +489,11 @@ impl Scene {
         let pair = self.peers.get(name).map(|peer| peer.pair);
         self.peers.remove(name);
         // Gone from the server: its end is closed by everybody that had it open.
-        let waited = self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
-            let state = view.zip(pair).map(|(view, pair)| view.state(pair.reversed()));
-            Ok(match state {
-                Some(TcpState::Gone) => Finding::Holds,
-                Some(state) => Finding::NotYet(format!("the server's end is in {state}")),
-                None => Finding::Never("nothing can be seen".into()),
+        let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| {
+            let Some(pair) = pair else { return Ok(Finding::Never("nothing can be seen".into())) };
+            Ok(match scene.socket_state(pair.reversed())? {
+                TcpState::Gone => Finding::Holds,
+                state => Finding::NotYet(format!("the server's end is in {state}")),
             })
         })?;
         match waited {

@@ -17,6 +17,8 @@ const QUIET: Duration = Duration::from_millis(300);
 /// The first and the longest pause between two looks, if nothing wakes us before.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+/// So many looks for something that arrives come before the first look for rest, which costs more.
+const LOOKS_BEFORE_REST: u32 = 3;
 /// A deadline counts only if there were about so many looks: a machine that stood still proves nothing.
 const FEWEST_LOOKS: u32 = 40;
 
@@ -95,8 +97,8 @@ impl Scene {
                 }
                 Finding::NotYet(_) => holding_since = None,
             }
-            // What arrives is on its way most of the time: look for rest only when the first pause brought nothing.
-            let at_rest = (looks > 0 || manner != Manner::Arrives) && rest.sample(self)?;
+            // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
+            let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives) && rest.sample(self)?;
             looks += 1;
             let out_of_patience = since.elapsed() >= patience && looks >= FEWEST_LOOKS;
             match finding {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::scenario::{Model, Role, Scenario, Suite};
+use crate::scenario::{Action, Model, Payload, Role, Scenario, Suite};
 use crate::stage::{Isolation, Launch};
 
 /// The settings of a run.
@@ -39,10 +39,30 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The order in which to begin: what takes long first, so that no job waits for the last one.
+    pub fn longest_first(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.scenarios.len()).collect();
+        order.sort_by_key(|index| std::cmp::Reverse(effort(&self.scenarios[*index])));
+        order
+    }
+
     /// The wanted scenarios that judge one of the given programs.
     pub fn new(suite: Suite, judged: &BTreeSet<Role>, wanted: impl Fn(&Scenario) -> bool) -> Plan {
         let judges = |scenario: &Scenario| scenario.tests.intersection(judged).next().is_some();
         let scenarios = suite.scenarios.into_iter().filter(|scenario| judges(scenario) && wanted(scenario));
         Plan { scenarios: scenarios.map(Arc::new).collect() }
     }
+}
+
+/// A guess at how long a scenario takes, in visits: a connection is one, and so are some 64 KiB.
+fn effort(scenario: &Scenario) -> usize {
+    let bytes = |payload: &Payload| payload.len() >> 16;
+    let step = |action: &Action| match action {
+        Action::Visits { count } => *count as usize,
+        Action::Connect { peers, .. } => peers.len(),
+        Action::Send { data, peers, .. } => bytes(data) * peers.len(),
+        Action::Type { text, .. } => bytes(text),
+        _ => 0,
+    };
+    scenario.steps.iter().map(|one| step(&one.action)).sum()
 }

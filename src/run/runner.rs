@@ -37,17 +37,18 @@ pub fn run(
     let first = Mutex::new(Some(first));
     let jobs = if setting.request.isolation.has_own_network() { settings.jobs.clamp(1, 64) } else { 1 };
     let next = AtomicUsize::new(0);
+    let order = plan.longest_first();
     let (sender, results) = mpsc::channel();
     let mut played: Vec<Option<Played>> = vec![None; plan.scenarios.len()];
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(plan.scenarios.len()) {
             let sender = sender.clone();
-            let (setting, next, first) = (&setting, &next, &first);
+            let (setting, next, first, order) = (&setting, &next, &first, &order);
             scope.spawn(move || {
                 let mut stage = first.lock().ok().and_then(|mut first| first.take());
                 while !interrupted.load(Ordering::Relaxed) {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(scenario) = plan.scenarios.get(index) else { break };
+                    let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                    let scenario = &plan.scenarios[index];
                     let result = setting.play(&mut stage, scenario, settings.repeat, interrupted);
                     // A play that was cut off by the interruption says nothing about the subject.
                     if interrupted.load(Ordering::Relaxed) || sender.send((index, result)).is_err() {

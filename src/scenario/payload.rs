@@ -47,6 +47,15 @@ impl Payload {
         }
     }
 
+    /// How many bytes there are, about: lines are counted without being made.
+    pub fn len(&self) -> usize {
+        match &self.form {
+            Form::Bytes(bytes) => bytes.len(),
+            Form::Pattern(length) => *length,
+            Form::Lines(count) => count * "line 1000\n".len(),
+        }
+    }
+
     /// Whether there are no bytes: as an expectation, that nothing comes.
     pub fn is_empty(&self) -> bool {
         match &self.form {

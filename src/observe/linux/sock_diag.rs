@@ -13,7 +13,9 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// NLM_F_REQUEST | NLM_F_DUMP
-const DUMP: u16 = 0x1 | 0x300;
+const DUMP: u16 = ONE | 0x300;
+/// NLM_F_REQUEST
+const ONE: u16 = 0x1;
 const HEADER: usize = 16;
 /// Every state from ESTABLISHED (1) to NEW_SYN_RECV (12). Sockets that are only bound are left out: to find them the
 /// kernel walks a table of 65,536 chains.
@@ -40,21 +42,30 @@ impl SocketTable {
     /// All TCP sockets, IPv4 and IPv6. IPv4 addresses that IPv6 sockets carry are shown as IPv4.
     pub fn list(&mut self) -> io::Result<Vec<Socket>> {
         let mut sockets = Vec::new();
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            self.dump(family as u8, &mut sockets)?;
+        for six in [false, true] {
+            self.dump(six, &mut sockets)?;
         }
         Ok(sockets)
     }
 
-    fn dump(&mut self, family: u8, sockets: &mut Vec<Socket>) -> io::Result<()> {
-        let mut request = [0u8; HEADER + REQUEST];
-        request[0..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
-        request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        request[6..8].copy_from_slice(&DUMP.to_ne_bytes());
-        request[HEADER] = family;
-        request[HEADER + 1] = libc::IPPROTO_TCP as u8;
-        request[HEADER + 4..HEADER + 8].copy_from_slice(&STATES.to_ne_bytes());
-        send(self.netlink.as_raw_fd(), &request, MsgFlags::empty())?;
+    /// The state of one end of a connection.
+    pub fn state(&mut self, pair: Pair) -> io::Result<TcpState> {
+        let mut request = Request::new(pair.local.ip().is_ipv6(), false);
+        request.name(pair);
+        send(self.netlink.as_raw_fd(), &request.0, MsgFlags::empty())?;
+        let length = recv(self.netlink.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
+        let answer = &self.buffer[..length];
+        if length < HEADER || u16::from_ne_bytes([answer[4], answer[5]]) == NLMSG_ERROR {
+            return Ok(TcpState::Gone);
+        }
+        // Where there is no such connection the kernel answers with the socket that listens on the port.
+        let found = parse(&answer[HEADER..]).filter(|socket| socket.pair == pair);
+        Ok(found.map_or(TcpState::Gone, |socket| socket.state))
+    }
+
+    fn dump(&mut self, six: bool, sockets: &mut Vec<Socket>) -> io::Result<()> {
+        let request = Request::new(six, true);
+        send(self.netlink.as_raw_fd(), &request.0, MsgFlags::empty())?;
         loop {
             let length = recv(self.netlink.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
             let mut rest = &self.buffer[..length];
@@ -72,6 +83,38 @@ impl SocketTable {
                 rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
             }
         }
+    }
+}
+
+/// A netlink header (NLM_F_REQUEST, or with NLM_F_DUMP) and a struct inet_diag_req_v2: family, protocol, extensions,
+/// padding, states; then sport, dport (network order), src[16], dst[16], interface, cookie.
+struct Request([u8; HEADER + REQUEST]);
+
+impl Request {
+    fn new(six: bool, dump: bool) -> Request {
+        let family = if six { libc::AF_INET6 } else { libc::AF_INET };
+        let mut bytes = [0u8; HEADER + REQUEST];
+        bytes[0..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
+        bytes[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&if dump { DUMP } else { ONE }.to_ne_bytes());
+        bytes[HEADER] = family as u8;
+        bytes[HEADER + 1] = libc::IPPROTO_TCP as u8;
+        bytes[HEADER + 4..HEADER + 8].copy_from_slice(&STATES.to_ne_bytes());
+        Request(bytes)
+    }
+
+    fn name(&mut self, pair: Pair) {
+        let id = &mut self.0[HEADER + 8..];
+        id[0..2].copy_from_slice(&pair.local.port().to_be_bytes());
+        id[2..4].copy_from_slice(&pair.remote.port().to_be_bytes());
+        for (address, at) in [(pair.local, 4), (pair.remote, 20)] {
+            match address.ip() {
+                IpAddr::V4(ip) => id[at..at + 4].copy_from_slice(&ip.octets()),
+                IpAddr::V6(ip) => id[at..at + 16].copy_from_slice(&ip.octets()),
+            }
+        }
+        // INET_DIAG_NOCOOKIE
+        id[40..48].fill(0xff);
     }
 }
 
@@ -149,6 +192,10 @@ mod tests {
             assert_eq!(end.state, TcpState::Established);
             assert_ne!(end.inode, 0);
         }
+        let mut table = SocketTable::open().unwrap();
+        assert_eq!(table.state(pair).unwrap(), TcpState::Established);
+        let nobody = Pair { remote: "127.0.0.1:1".parse().unwrap(), ..pair.reversed() };
+        assert_eq!(table.state(nobody).unwrap(), TcpState::Gone);
         let listening = |socket: &&Socket| socket.pair.local == listener.local_addr().unwrap();
         assert!(sockets.iter().filter(listening).any(|socket| socket.state == TcpState::Listen));
     }
