@@ -92,8 +92,8 @@ impl Peer {
         })
     }
 
-    /// Sends and reads what can be without waiting. Returns whether anything moved.
-    pub fn turn(&mut self) -> bool {
+    /// Sends and reads what can be without waiting, by way of `scratch`. Returns whether anything moved.
+    pub fn turn(&mut self, scratch: &mut [u8]) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let mut moved = false;
         match self.outbox.write(|bytes| nix::unistd::write(&*stream, bytes)) {
@@ -105,16 +105,15 @@ impl Peer {
             }
         }
         if self.reading && self.ended.is_none() {
-            moved |= Self::read(stream, &mut self.inbox, &mut self.ended);
+            moved |= Self::read(stream, &mut self.inbox, &mut self.ended, scratch);
         }
         moved
     }
 
-    fn read(stream: &mut TcpStream, inbox: &mut Capture, ended: &mut Option<Ended>) -> bool {
-        let mut buffer = [0; 64 << 10];
+    fn read(stream: &mut TcpStream, inbox: &mut Capture, ended: &mut Option<Ended>, buffer: &mut [u8]) -> bool {
         let mut count = 0;
         while count < TURN && inbox.has_room() {
-            match stream.read(&mut buffer) {
+            match stream.read(buffer) {
                 Ok(0) => *ended = Some(Ended::Fin),
                 Ok(length) => {
                     inbox.push(&buffer[..length]);

@@ -109,8 +109,8 @@ impl Program {
     }
 
     /// Reads standard error from here from now on; what is left on the old one goes first.
-    pub fn hear(&mut self, stderr: OwnedFd) {
-        self.turn();
+    pub fn hear(&mut self, stderr: OwnedFd, scratch: &mut [u8]) {
+        self.turn(scratch);
         self.stderr.ended = false;
         self.stderr_end = Some(stderr);
     }
@@ -131,7 +131,7 @@ impl Program {
     }
 
     /// Reads, writes and reaps what can be without waiting. Returns whether anything moved.
-    pub fn turn(&mut self) -> bool {
+    pub fn turn(&mut self, scratch: &mut [u8]) -> bool {
         let mut moved = false;
         if let Some(stdin) = &self.stdin {
             match self.typing.write(|bytes| write(stdin, bytes)) {
@@ -140,8 +140,8 @@ impl Program {
                 Err(_) => self.typing.clear(),
             }
         }
-        moved |= drain(&mut self.stdout_end, &mut self.stdout);
-        moved |= drain(&mut self.stderr_end, &mut self.stderr);
+        moved |= drain(&mut self.stdout_end, &mut self.stdout, scratch);
+        moved |= drain(&mut self.stderr_end, &mut self.stderr, scratch);
         moved | self.reap()
     }
 
@@ -176,12 +176,11 @@ impl Program {
 }
 
 /// Reads what is there. A terminal whose other end is closed everywhere answers EIO, a pipe 0.
-fn drain(end: &mut Option<OwnedFd>, capture: &mut Capture) -> bool {
+fn drain(end: &mut Option<OwnedFd>, capture: &mut Capture, buffer: &mut [u8]) -> bool {
     let Some(descriptor) = end else { return false };
-    let mut buffer = [0; 64 << 10];
     let mut count = 0;
     while count < TURN && capture.has_room() {
-        match read(&*descriptor, &mut buffer) {
+        match read(&*descriptor, buffer) {
             Ok(length @ 1..) => {
                 capture.push(&buffer[..length]);
                 count += length;

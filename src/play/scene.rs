@@ -41,6 +41,8 @@ pub struct Scene {
     sockets: SocketTable,
     /// Connections that no client of the subject has made: the runner's own, and those that were there before.
     not_clients: HashSet<Pair>,
+    /// Where what is read goes through.
+    pub scratch: Vec<u8>,
     init: i32,
     player: i32,
     since: Instant,
@@ -111,6 +113,7 @@ impl Scene {
             processes: surroundings.processes,
             sockets,
             not_clients,
+            scratch: vec![0; 64 << 10],
             init: surroundings.init,
             player: nix::unistd::getpid().as_raw(),
             since: Instant::now(),
@@ -159,7 +162,7 @@ impl Scene {
         for (name, peer) in &mut self.peers {
             let before = peer.ended;
             peer.inbox.allow(sent);
-            moved |= peer.turn();
+            moved |= peer.turn(&mut self.scratch);
             match (before, peer.ended) {
                 (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
                 (None, Some(Ended::Reset)) => notes.push(format!("{name} gets ECONNRESET: a RST has come")),
@@ -170,7 +173,7 @@ impl Scene {
             let before = program.end;
             program.stdout.allow(sent);
             program.stderr.allow(sent);
-            moved |= program.turn();
+            moved |= program.turn(&mut self.scratch);
             if let (None, Some(end)) = (before, program.end) {
                 notes.push(format!("{name} ({}) {end}", program.pid));
             }

@@ -412,7 +412,7 @@ impl Scene {
         for name in peers {
             if let Some(peer) = self.peers.get_mut(name) {
                 peer.outbox.queue(bytes);
-                peer.turn();
+                peer.turn(&mut self.scratch);
             }
             self.note(format!("{name} sends {}", show(bytes)));
         }
@@ -446,7 +446,7 @@ impl Scene {
         for name in names {
             // What the kernel has for us already arrived before the step.
             if let Some(peer) = self.peers.get_mut(name) {
-                peer.turn();
+                peer.turn(&mut self.scratch);
                 act(peer)?;
             }
         }

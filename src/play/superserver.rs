@@ -105,7 +105,7 @@ impl Scene {
                 self.note(format!("{} is executed for a connection as process {}", superserver.program, spawned.pid));
                 superserver.children.push(spawned.pid);
                 if let Some(program) = self.programs.get_mut(&superserver.program) {
-                    program.hear(spawned.stderr);
+                    program.hear(spawned.stderr, &mut self.scratch);
                 }
             }
             Err(error) => self.note(format!("{} is not executed: {error}", superserver.program)),

@@ -74,15 +74,19 @@ impl Payload {
     }
 }
 
-/// A linear congruential sequence (Knuth's MMIX constants), top byte: cheap, and no period within 64 MiB.
+/// The sequence of splitmix64, eight bytes a step: cheap, and no period within 64 MiB.
 fn pattern(length: usize) -> Vec<u8> {
-    let mut state: u64 = 1;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    })
-    .take(length)
-    .collect()
+    let mut bytes = Vec::with_capacity(length + 8);
+    let mut state: u64 = 0;
+    while bytes.len() < length {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend((mixed ^ (mixed >> 31)).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// Bytes as a person can read them: quoted, escaped, and cut in the middle when they are many.
