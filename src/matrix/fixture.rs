@@ -20,6 +20,7 @@ struct Manifest {
     interpreter: Option<String>,
     model: Option<Model>,
     defect: Option<String>,
+    shows_as: Option<String>,
     #[serde(default)]
     fails: Vec<String>,
     #[serde(default)]
@@ -43,6 +44,8 @@ pub struct Fixture {
     pub model: Option<Model>,
     /// The planted defect; `None`: it is correct.
     pub defect: Option<String>,
+    /// The defect that its failures name, where that is another one: what can be observed does not tell them apart.
+    pub shows_as: Option<String>,
     /// The scenarios that must fail on it: ids or globs.
     pub fails: Vec<glob::Pattern>,
     os: Vec<String>,
@@ -100,6 +103,7 @@ impl Fixture {
             interpreter: manifest.interpreter,
             model: manifest.model,
             defect: manifest.defect,
+            shows_as: manifest.shows_as,
             fails: fails.collect::<Result<_, _>>()?,
             os: manifest.os,
         })

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::fixture::Fixture;
-use crate::run::{Run, Verdict};
+use crate::run::{Run, Verdict, millis};
 
 /// The whole matrix.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +27,8 @@ pub struct Row {
     pub unavailable: Option<String>,
     /// The verdicts, scenario by scenario.
     pub cells: Vec<Cell>,
+    /// Wall time in milliseconds.
+    pub duration_ms: f64,
     /// What is not as the manifest says.
     pub problems: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl Row {
             defect: fixture.defect.clone(),
             unavailable: None,
             cells: Vec::new(),
+            duration_ms: 0.0,
             problems: Vec::new(),
         }
     }
@@ -62,6 +65,7 @@ impl Row {
     /// Compares what came out with what the manifest says.
     pub fn of(fixture: &Fixture, run: &Run) -> Row {
         let mut row = Row::empty(fixture);
+        row.duration_ms = millis(run.duration);
         for played in &run.played {
             let id = &played.scenario.id;
             let wanted = fixture.must_fail(id);
@@ -81,12 +85,13 @@ impl Row {
             row.cells.push(Cell { scenario: id.clone(), verdict: played.verdict.word(), names });
         }
         let caught = row.cells.iter().any(|cell| cell.verdict == "fail");
-        let named = row.cells.iter().any(|cell| cell.names == fixture.defect);
+        let name = fixture.shows_as.as_ref().or(fixture.defect.as_ref());
+        let named = row.cells.iter().any(|cell| cell.names.as_ref() == name);
         if let Some(defect) = &fixture.defect {
             if !caught {
                 row.problems.push("no scenario catches it".into());
             } else if !named {
-                row.problems.push(format!("no failure names its defect, {defect}"));
+                row.problems.push(format!("no failure names {}", fixture.shows_as.as_ref().unwrap_or(defect)));
             }
         }
         row

@@ -4,24 +4,57 @@ use super::expect::Subject;
 use super::scene::{Scene, View};
 use super::steps::{Leftover, Miss, Topic};
 use crate::observe::DescriptorKind;
-use crate::scenario::{CheckKind, Closed, CountOrBaseline, Model, Role, Scenario, SocketName};
+use crate::scenario::{Action, CheckKind, Closed, CountOrBaseline, Model, Role, Scenario, SocketName};
 use crate::tcp::TcpState;
 
-/// The defect that a miss shows; the scenario's own where the observation says nothing more special.
-pub fn diagnose(scene: &Scene, scenario: &Scenario, miss: &Miss, view: &View) -> Option<String> {
-    let of_scenario = || Some(scenario.defect.clone());
+/// The defect that a miss shows; the scenario's own where the miss is what the scenario is about, and nothing more
+/// special was observed. No defect is better than a wrong one.
+pub fn diagnose(scene: &Scene, scenario: &Scenario, miss: &Miss, step: Option<usize>, view: &View) -> Option<String> {
+    let defect = of_topic(scene, scenario, miss, step, view)?;
+    let blamed = crate::catalogue::find(&defect).map(|defect| defect.blames);
+    // The reference program is not what is judged.
+    let judged = scene.request.judged.iter().any(|role| blamed.as_ref().is_none_or(|name| *name == role.to_string()));
+    judged.then_some(defect)
+}
+
+fn of_topic(scene: &Scene, scenario: &Scenario, miss: &Miss, step: Option<usize>, view: &View) -> Option<String> {
+    let own = || decisive(scenario, step).then(|| scenario.defect.clone());
     match &miss.topic {
-        Topic::Start => at_start(scene, view),
+        Topic::Start => at_start(scene, scenario, view),
         Topic::Leftover(Leftover::Zombies) => Some("zombie-children".into()),
         Topic::Leftover(Leftover::Descriptors) => Some(lost_descriptors(scene, view)),
         _ if server_is_gone(scene) => {
             let deadly = crate::catalogue::find(&scenario.defect).is_some_and(|defect| defect.deadly);
-            if deadly { of_scenario() } else { Some("server-dies".into()) }
+            if deadly { Some(scenario.defect.clone()) } else { Some("server-dies".into()) }
         }
         Topic::Crash => Some("handler-crashes".into()),
-        Topic::Check(check, subject) => checked(scene, scenario, check, subject, view),
-        Topic::Connect | Topic::Handler | Topic::Visit => unserved(scene, view).or_else(of_scenario),
-        Topic::Send | Topic::Accept => of_scenario(),
+        Topic::Check(check, subject) => checked(scene, scenario, check, subject, view, decisive(scenario, step)),
+        Topic::Connect | Topic::Handler | Topic::Visit => unserved(scene, view).or_else(own),
+        Topic::Send | Topic::Accept => own(),
+    }
+}
+
+/// Whether a step is what the scenario is about, rather than what leads up to it: in a scenario that disturbs something,
+/// what comes before the first disturbance only sets the scene.
+fn decisive(scenario: &Scenario, step: Option<usize>) -> bool {
+    let Some(step) = step else { return false };
+    let disturbs = |action: &Action| {
+        !matches!(
+            action,
+            Action::Start(_)
+                | Action::Connect { .. }
+                | Action::Listen { .. }
+                | Action::Accept { .. }
+                | Action::Type { .. }
+                | Action::Send { .. }
+                | Action::Settle
+                | Action::Baseline { .. }
+                | Action::Expect { .. }
+        )
+    };
+    match scenario.steps.iter().position(|one| disturbs(&one.action)) {
+        Some(first) => step > first,
+        None => true,
     }
 }
 
@@ -29,7 +62,11 @@ fn server_is_gone(scene: &Scene) -> bool {
     scene.server().is_some_and(|(_, program)| program.end.is_some() && !program.end_was_asked_for)
 }
 
-fn at_start(scene: &Scene, view: &View) -> Option<String> {
+fn at_start(scene: &Scene, scenario: &Scenario, view: &View) -> Option<String> {
+    if scene.programs.values().filter(|program| program.role == Role::Server).count() > 1 {
+        // It has started before: that it does not now is what the scenario is about.
+        return Some(scenario.defect.clone());
+    }
     let (name, program) = scene.programs.iter().find(|(_, program)| program.role == Role::Server)?;
     if program.end.is_some() {
         return Some("exits-at-start".into());
@@ -38,8 +75,17 @@ fn at_start(scene: &Scene, view: &View) -> Option<String> {
     Some(if elsewhere { "wrong-port" } else { "never-listens" }.into())
 }
 
-fn checked(scene: &Scene, scenario: &Scenario, check: &CheckKind, subject: &Subject, view: &View) -> Option<String> {
+fn checked(
+    scene: &Scene,
+    scenario: &Scenario,
+    check: &CheckKind,
+    subject: &Subject,
+    view: &View,
+    decisive: bool,
+) -> Option<String> {
+    let own = || decisive.then(|| scenario.defect.clone());
     let special = match (check, subject) {
+        (CheckKind::Zombies(0), _) if scenario.defect == "reaps-only-at-accept" => None,
         (CheckKind::Zombies(0), _) => reaping(scene, view),
         (CheckKind::Lacks(names), Subject::Process(..)) if names.contains(&SocketName::Listener) => {
             Some("child-keeps-listener")
@@ -48,11 +94,13 @@ fn checked(scene: &Scene, scenario: &Scenario, check: &CheckKind, subject: &Subj
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) => return Some(lost_descriptors(scene, view)),
         (CheckKind::Closed(Closed::Fin | Closed::Any), Subject::Peer(name)) => kept_open(scene, view, name),
         (CheckKind::Receives(payload), Subject::Peer(name)) if !payload.is_empty() => {
-            return unanswered(scene, view, name).or_else(|| Some(scenario.defect.clone()));
+            let other_bytes = scene.peers.get(name).is_some_and(|peer| !peer.inbox.unread().is_empty());
+            let plain = !decisive && other_bytes;
+            return unanswered(scene, view, name).or_else(own).or_else(|| plain.then(|| "echo-altered".to_owned()));
         }
         _ => None,
     };
-    Some(special.map_or_else(|| scenario.defect.clone(), str::to_owned))
+    special.map(str::to_owned).or_else(own)
 }
 
 /// No child was ever reaped: never waits. Some were: waits too seldom.
@@ -88,6 +136,10 @@ fn unanswered(scene: &Scene, view: &View, peer: &str) -> Option<String> {
 
 fn unserved(scene: &Scene, view: &View) -> Option<String> {
     let port = scene.request.port;
+    let stopped = |pid: i32| view.process(pid).is_some_and(|process| process.state == 'T');
+    if scene.server().is_some_and(|(_, program)| stopped(program.pid)) {
+        return None;
+    }
     let waiting = |socket: &&crate::observe::Socket| socket.pair.local.port() == port && socket.inode == 0;
     let not_accepted = view.sockets.iter().filter(waiting).any(|socket| socket.state == TcpState::Established);
     if !not_accepted {

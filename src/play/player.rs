@@ -89,7 +89,7 @@ impl Scene {
             span,
             expected: miss.expected.clone(),
             observed: miss.observed.clone(),
-            defect: diagnose(self, scenario, miss, &view),
+            defect: diagnose(self, scenario, miss, step.map(|number| number - 1), &view),
             tables: self.tables(&view),
         }))
     }

@@ -467,8 +467,14 @@ impl Scene {
         Ok(())
     }
 
-    /// One client: connects, sends a line, reads its echo, closes; and its handler, if it is a process, is gone.
+    /// One client: connects, sends a line, reads its echo, closes, and is gone from the server.
     pub fn visit(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
+        self.call(name, to)?;
+        self.leave(name)
+    }
+
+    /// Connects, sends a line and reads its echo.
+    pub fn call(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
         let line = format!("{name}\n").into_bytes();
         let peer = match Peer::connect(to, PATIENCE) {
             Ok(peer) => peer,
@@ -486,9 +492,13 @@ impl Scene {
         if let Waited::Failed(observed) = waited {
             return miss(Topic::Visit, expected(&check, &subject), observed);
         }
+        Ok(())
+    }
+
+    /// Closes, and waits until the server's end is closed by everybody that had it open.
+    fn leave(&mut self, name: &str) -> Result<(), Stop> {
         let pair = self.peers.get(name).map(|peer| peer.pair);
         self.peers.remove(name);
-        // Gone from the server: its end is closed by everybody that had it open.
         let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| {
             let Some(pair) = pair else { return Ok(Finding::Never("nothing can be seen".into())) };
             Ok(match scene.socket_state(pair.reversed())? {
