@@ -155,7 +155,11 @@ fn summary(grid: &Grid) {
     list("No scenario catches these:", grid.uncaught().into_iter().map(str::to_owned).collect());
     let once = grid.caught_once().into_iter().map(|(fixture, scenario)| format!("{fixture:<34} {scenario}"));
     list("One scenario alone catches these:", once.collect());
-    list("These scenarios catch nothing here:", grid.idle().into_iter().map(str::to_owned).collect());
+    let idle = grid.idle();
+    // Of a suite that is hardly used here, the list would only say so at length.
+    if idle.len() * 2 < grid.scenarios.len() {
+        list("These scenarios catch nothing here:", idle.into_iter().map(str::to_owned).collect());
+    }
     let bad = grid.fixtures.iter().filter(|row| !row.problems.is_empty()).count();
     let skipped = grid.fixtures.iter().filter(|row| row.unavailable.is_some()).count();
     println!(

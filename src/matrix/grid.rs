@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::fixture::Fixture;
 use crate::run::{Run, Verdict, millis};
+use crate::scenario::Level;
 
 /// The whole matrix.
 #[derive(Debug, Clone, Serialize)]
@@ -66,6 +67,7 @@ impl Row {
     pub fn of(fixture: &Fixture, run: &Run) -> Row {
         let mut row = Row::empty(fixture);
         row.duration_ms = millis(run.duration);
+        let mut unseen = None;
         for played in &run.played {
             let id = &played.scenario.id;
             let wanted = fixture.must_fail(id);
@@ -73,12 +75,14 @@ impl Row {
             match &played.verdict {
                 Verdict::Fail(failure) => {
                     names = failure.defect.clone();
-                    if !wanted {
+                    // What is truly optional is held against nobody.
+                    if !wanted && played.scenario.level != Level::May {
                         let observed = format!("expected {}, observed {}", failure.expected, failure.observed);
                         row.problems.push(format!("{id} fails and should not: {observed}"));
                     }
                 }
                 Verdict::Error(why) => row.problems.push(format!("{id} could not be judged: {why}")),
+                Verdict::Skip(why) if wanted => unseen = Some(why.clone()),
                 verdict if wanted => row.problems.push(format!("{id} should fail: {}", verdict.word())),
                 _ => {}
             }
@@ -88,7 +92,9 @@ impl Row {
         let name = fixture.shows_as.as_ref().or(fixture.defect.as_ref());
         let named = row.cells.iter().any(|cell| cell.names.as_ref() == name);
         if let Some(defect) = &fixture.defect {
-            if !caught {
+            if let (false, Some(why)) = (caught, unseen) {
+                row.unavailable = Some(why);
+            } else if !caught {
                 row.problems.push("no scenario catches it".into());
             } else if !named {
                 row.problems.push(format!("no failure names {}", fixture.shows_as.as_ref().unwrap_or(defect)));

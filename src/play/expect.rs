@@ -38,7 +38,8 @@ pub fn manner(check: &CheckKind) -> Manner {
             Manner::Lasts
         }
         CheckKind::Closed(Closed::No) | CheckKind::Running(true) => Manner::Lasts,
-        CheckKind::Parent(_)
+        CheckKind::Blocked(_)
+        | CheckKind::Parent(_)
         | CheckKind::Children(_)
         | CheckKind::Zombies(_)
         | CheckKind::Descriptors(_)
@@ -55,6 +56,7 @@ pub fn wants_view(check: &CheckKind, subject: &Subject) -> bool {
     match check {
         CheckKind::Receives(_)
         | CheckKind::Closed(_)
+        | CheckKind::Blocked(_)
         | CheckKind::Stdout(_)
         | CheckKind::Stderr(_)
         | CheckKind::Says(_)
@@ -74,6 +76,8 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
         CheckKind::Closed(Closed::Reset) => format!("the other side ends {who}'s connection with a RST"),
         CheckKind::Closed(Closed::Any) => format!("the other side ends {who}'s connection"),
         CheckKind::Closed(Closed::No) => format!("{who}'s connection stays open"),
+        CheckKind::Blocked(true) => format!("{who} cannot send any more: the other side does not read"),
+        CheckKind::Blocked(false) => format!("{who} can send all it has"),
         CheckKind::Socket(states) => format!("{who}'s end of the connection in {}", one_of(states)),
         CheckKind::FarSocket(states) => format!("the other end of {who}'s connection in {}", one_of(states)),
         CheckKind::FarOwner(program) => format!("the other end of {who}'s connection open in a process of {program}"),
@@ -164,6 +168,11 @@ impl Scene {
         match (check, subject) {
             (CheckKind::Receives(payload), Subject::Peer(name)) => Ok(self.receives(name, payload)),
             (CheckKind::Closed(how), Subject::Peer(name)) => Ok(self.closed(name, *how)),
+            (CheckKind::Blocked(wanted), Subject::Peer(name)) => {
+                let (left, all) = self.peers.get(name).map_or((0, 0), |peer| peer.outbox.left());
+                let observed = format!("{left} of {all} bytes are still to be sent");
+                Ok(if (left > 0) == *wanted { Finding::Holds } else { Finding::NotYet(observed) })
+            }
             (CheckKind::Socket(states), _) => Ok(self.socket(subject, states, view, false)),
             (CheckKind::FarSocket(states), _) => Ok(self.socket(subject, states, view, true)),
             (CheckKind::FarOwner(program), _) => Ok(self.far_owner(subject, program, view)),

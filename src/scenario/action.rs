@@ -258,6 +258,8 @@ pub enum CheckKind {
     Receives(Payload),
     /// How the other side ended the connection.
     Closed(Closed),
+    /// Whether what a peer has still to send finds no room in the buffers.
+    Blocked(bool),
     /// The TCP state of this end, one of these.
     Socket(Vec<TcpState>),
     /// The TCP state of the other end, one of these.

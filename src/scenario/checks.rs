@@ -86,6 +86,13 @@ pub const CHECKS: &[CheckRow] = &[
         },
     },
     CheckRow {
+        name: "blocked",
+        value: Kind::Flag,
+        on: On::Peer,
+        about: "Whether some of what was sent with `wait = false` finds no room in the buffers, at rest.",
+        build: |fields| fields.flag("blocked").map(CheckKind::Blocked),
+    },
+    CheckRow {
         name: "socket",
         value: Kind::SomeOf(STATES),
         on: On::Endpoint,
