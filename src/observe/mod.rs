@@ -10,6 +10,6 @@ mod linux;
 use linux as platform;
 
 pub use platform::{PidFd, ProcessTable, SocketTable};
-pub use processes::{Descriptor, DescriptorKind, End, Process};
+pub use processes::{ChildSignal, Descriptor, DescriptorKind, End, Process};
 pub use rest::{Restless, Stillness, sockets_at_rest};
 pub use sockets::{Pair, Socket, Timer};

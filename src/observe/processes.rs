@@ -32,6 +32,15 @@ impl Process {
     }
 }
 
+/// What a process does with SIGCHLD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildSignal {
+    /// It is blocked.
+    pub blocked: bool,
+    /// A handler is installed for it.
+    pub caught: bool,
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

@@ -3,10 +3,10 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::expect::plural;
 use super::scene::Scene;
 use super::steps::{Leftover, Miss, Stop, Topic};
 use super::verdict::Ordinary;
+use super::wording::plural;
 use crate::observe::End;
 use crate::scenario::Role;
 

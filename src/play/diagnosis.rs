@@ -106,6 +106,10 @@ fn checked(
 /// No child was ever reaped: never waits. Some were: waits too seldom.
 fn reaping(scene: &Scene, view: &View) -> Option<&'static str> {
     let zombies = view.processes.iter().filter(|process| process.is_zombie()).count();
+    let server = scene.server().and_then(|(_, program)| view.process(program.pid));
+    if server.and_then(|server| scene.processes.child_signal(server)).is_some_and(|signal| signal.blocked) {
+        return Some("sigchld-blocked");
+    }
     let started = |pid: i32| scene.programs.values().any(|program| program.pid == pid);
     let reaped = scene.known.iter().any(|((pid, _), known)| known.gone && known.was_zombie && !started(*pid));
     if reaped {
@@ -151,7 +155,21 @@ fn unserved(scene: &Scene, view: &View) -> Option<String> {
             && socket.state != TcpState::Listen
             && !scene.owners(view, socket.inode).is_empty()
     });
-    Some(if served { "iterative-server" } else { "never-accepts" }.into())
+    if !served {
+        // One that has answered somebody does accept; why it does not now, the scenario knows best.
+        let answered = scene.peers.values().any(|peer| !peer.inbox.kept().is_empty());
+        return (!answered).then(|| "never-accepts".into());
+    }
+    let (_, server) = scene.server()?;
+    let process = view.process(server.pid)?;
+    let waits = scene.processes.asleep_in(process).iter().any(|call| call == "wait");
+    // In wait because it has called it for this client, or from its SIGCHLD handler.
+    let handles = scene.processes.child_signal(process).is_some_and(|signal| signal.caught);
+    Some(match (waits, handles) {
+        (true, true) => "handler-blocks-in-wait".into(),
+        (true, false) => "waits-for-each-client".into(),
+        (false, _) => "iterative-server".into(),
+    })
 }
 
 /// Connections of clients that have gone are kept, or something else is.

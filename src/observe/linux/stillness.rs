@@ -7,7 +7,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use super::calls::{Call, Patience};
 use super::pidfd::PidFd;
 use super::proc::{ProcessTable, read_text, task_ids};
-use crate::observe::{DescriptorKind, Process, Restless, Stillness};
+use crate::observe::{ChildSignal, DescriptorKind, Process, Restless, Stillness};
 
 /// The bit of SIGALRM in a signal mask of `/proc`.
 const SIGALRM_BIT: u64 = 1 << (libc::SIGALRM - 1);
@@ -20,6 +20,13 @@ impl ProcessTable {
             self.still_process(process, &mut stillness)?;
         }
         Ok(stillness)
+    }
+
+    /// What a process does with SIGCHLD.
+    pub fn child_signal(&self, process: &Process) -> Option<ChildSignal> {
+        const BIT: u64 = 1 << (libc::SIGCHLD - 1);
+        let status = Status::parse(&read_text(&format!("/proc/{}/status", process.seen_as)).ok()?)?;
+        Some(ChildSignal { blocked: status.blocked & BIT != 0, caught: status.caught & BIT != 0 })
     }
 
     /// Whether SIGSTOP has reached every thread of a process.
@@ -128,6 +135,7 @@ fn restarted_poll(call: Call, folder: &str) -> bool {
 pub(super) struct Status {
     pub(super) state: char,
     pub(super) deliverable: u64,
+    blocked: u64,
     caught: u64,
     voluntary: u64,
     involuntary: u64,
@@ -142,6 +150,7 @@ impl Status {
         Some(Status {
             state: field("State")?.chars().next()?,
             deliverable: pending & !mask("SigBlk")? & !mask("SigIgn")?,
+            blocked: mask("SigBlk")?,
             caught: mask("SigCgt")?,
             voluntary: field("voluntary_ctxt_switches")?.parse().ok()?,
             involuntary: field("nonvoluntary_ctxt_switches")?.parse().ok()?,

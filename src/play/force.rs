@@ -1,0 +1,110 @@
+//! What is done to processes: signals and limits.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::expect::Subject;
+use super::scene::{Scene, View};
+use super::steps::{Stop, Topic, miss, trouble};
+use super::watch::{Finding, Manner, Waited};
+use crate::scenario::{Scarce, SignalKind, Target, Timing};
+use crate::stage::set_limit;
+
+impl Scene {
+    pub fn signal(&mut self, target: &Target, kind: SignalKind) -> Result<(), Stop> {
+        let subjects = match self.subjects(target)? {
+            Ok(subjects) => subjects,
+            Err(observed) => return miss(Topic::Handler, format!("a process that is {target}"), observed),
+        };
+        let signal = match kind {
+            SignalKind::Kill(signal) => signal,
+            SignalKind::Stop => Signal::SIGSTOP,
+            SignalKind::Continue => Signal::SIGCONT,
+        };
+        for subject in subjects {
+            self.signal_one(&subject, signal)?;
+        }
+        Ok(())
+    }
+
+    pub fn signal_one(&mut self, subject: &Subject, signal: Signal) -> Result<(), Stop> {
+        let pid = match subject {
+            Subject::Program(name) => {
+                self.programs.get(name).filter(|program| program.end.is_none()).map(|program| program.pid)
+            }
+            Subject::Process(identity, _) => self.known.get(identity).filter(|known| !known.gone).map(|_| identity.0),
+            Subject::Peer(_) => None,
+        };
+        let Some(pid) = pid else {
+            return miss(Topic::Handler, format!("{} runs", subject.label()), "it has ended already");
+        };
+        let ends = !matches!(signal, Signal::SIGSTOP | Signal::SIGCONT);
+        if ends {
+            for known in self.known.iter_mut().filter(|((known, _), _)| *known == pid).map(|(_, known)| known) {
+                known.end_was_asked_for = true;
+            }
+            if let Subject::Program(name) = subject
+                && let Some(program) = self.programs.get_mut(name)
+            {
+                program.end_was_asked_for = true;
+            }
+        }
+        if let Err(errno) = kill(Pid::from_raw(pid), signal) {
+            return trouble(format!("sending {signal} to process {pid}: {errno}"));
+        }
+        self.note(format!("{} gets {signal}", subject.label()));
+        let done = |scene: &Scene, view: &View| match (signal, view.process(pid)) {
+            (_, None) => true,
+            (Signal::SIGKILL, Some(process)) => process.is_zombie(),
+            (Signal::SIGSTOP, Some(process)) => process.is_zombie() || scene.processes.has_stopped(process),
+            _ => true,
+        };
+        let waited = self.watch(Manner::Arrives, Timing::Natural, true, |scene, view| {
+            let took_effect = view.is_some_and(|view| done(scene, view));
+            Ok(if took_effect { Finding::Holds } else { Finding::NotYet("no effect".into()) })
+        })?;
+        match waited {
+            Waited::Held => Ok(()),
+            Waited::Failed(why) => trouble(format!("{signal} has not reached process {pid}: {why}")),
+        }
+    }
+
+    /// The soft limit of descriptors is the number that no new descriptor may reach: the lowest one that is free.
+    pub fn exhaust(&mut self, name: &str, of: Scarce) -> Result<(), Stop> {
+        self.settle()?;
+        let view = self.look()?;
+        let process = self.programs.get(name).and_then(|program| view.process(program.pid));
+        let Some(process) = process else { return miss(Topic::Handler, format!("{name} runs"), "it has ended") };
+        let soft = match of {
+            Scarce::Descriptors => {
+                let taken: Vec<i32> =
+                    self.processes.descriptors(process)?.iter().map(|descriptor| descriptor.number).collect();
+                (0..).find(|number| !taken.contains(number)).unwrap_or_default() as u64
+            }
+            Scarce::Processes => {
+                self.processes_of_this_user()?;
+                1
+            }
+        };
+        let old = set_limit(process.pid, of, soft)?;
+        if let Some(program) = self.programs.get_mut(name) {
+            program.limits.push((of, old));
+        }
+        self.note(match of {
+            Scarce::Descriptors => format!("{name} can have no descriptor from number {soft} on"),
+            Scarce::Processes => format!("{name} can make no process"),
+        });
+        Ok(())
+    }
+
+    pub fn relieve(&mut self, name: &str) -> Result<(), Stop> {
+        if let Some(program) = self.programs.get_mut(name) {
+            for (of, soft) in std::mem::take(&mut program.limits).into_iter().rev() {
+                // It may have ended because of the limit; the next step will show it.
+                let _ = set_limit(program.pid, of, soft);
+            }
+        }
+        self.note(format!("{name} has its limits back"));
+        Ok(())
+    }
+}

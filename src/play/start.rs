@@ -1,0 +1,174 @@
+//! Starting programs, and knowing that they have started.
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
+
+use super::expect::not_listening;
+use super::program::Program;
+use super::scene::{Scene, View};
+use super::steps::{Stop, Topic, miss, trouble};
+use super::verdict::Outcome;
+use super::watch::{Finding, Manner, START_PATIENCE, Waited};
+use crate::observe::{End, ProcessTable, Socket};
+use crate::scenario::{Role, Start, Timing, show};
+use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
+
+impl Scene {
+    pub fn start(&mut self, start: &Start) -> Result<(), Stop> {
+        let command = match start.role {
+            Role::Server => self.request.server.clone(),
+            Role::Client => self.request.client.clone(),
+        };
+        if !self.request.isolation.has_own_network() && start.role == Role::Server && self.server().is_none() {
+            self.port_is_free()?;
+        }
+        let words = self.words(&command, start.args.as_deref());
+        if start.role == Role::Server && self.request.launch == Launch::Inetd {
+            return match self.start_superserver(&start.name, words, start.limits) {
+                Ok(()) => Ok(()),
+                Err(error) => trouble(format!("the runner cannot listen on port {}: {error}", self.request.port)),
+            };
+        }
+        let console = match (start.role, start.terminal) {
+            (_, true) => Console::Terminal,
+            (Role::Server, false) => Console::Null,
+            (Role::Client, false) => Console::Pipe,
+        };
+        let mut limits = start.limits;
+        if let Some(own) = limits.processes {
+            limits.processes = Some(own + self.processes_of_this_user()?);
+        }
+        let spawned = spawn(&Spawn { program: &command[0], words: &words, name: &start.name, limits, console });
+        let spawned = match spawned {
+            Ok(spawned) => spawned,
+            Err(SpawnError::Exec(errno)) => {
+                let hint = if errno == Errno::ENOEXEC { " (is it a script without a #! line?)" } else { "" };
+                return miss(
+                    Topic::Start,
+                    format!("{} starts", start.name),
+                    format!("it cannot be executed: {errno}{hint}"),
+                );
+            }
+            Err(error) => return trouble(format!("starting {}: {error}", start.name)),
+        };
+        self.note(format!("{} starts as process {}: {}", start.name, spawned.pid, shell_words::join(&words)));
+        let mut program =
+            Program::new(start.role, spawned.pid, spawned.stdin, spawned.stdout, spawned.stderr, start.terminal);
+        program.number = self.programs.len();
+        self.programs.insert(start.name.clone(), program);
+        if start.until_listening { self.until_listening(&start.name) } else { Ok(()) }
+    }
+
+    /// RLIMIT_NPROC counts all processes and threads of a user, and in a user namespace those inside it: the runner's
+    /// own on this stage, and the programs that were started before.
+    pub fn processes_of_this_user(&self) -> Result<u64, Stop> {
+        const OWN: u64 = 4;
+        if nix::unistd::Uid::effective().is_root() || !self.request.isolation.has_own_users() || self.request.root {
+            let why = "the limit of processes (RLIMIT_NPROC) does not bind root, nor the runner's user without a user namespace";
+            return Err(Stop::Outcome(Outcome::Skip(why.into())));
+        }
+        let threads: u64 = self.list_processes()?.iter().map(|process| process.threads).sum();
+        Ok(OWN + threads)
+    }
+
+    /// The words of a command: with other arguments, everything from the first word with a placeholder on goes.
+    pub fn words(&self, command: &[String], args: Option<&[String]>) -> Vec<String> {
+        let kept = match args {
+            None => command.len(),
+            Some(_) => command
+                .iter()
+                .position(|word| word.contains("{host}") || word.contains("{port}"))
+                .unwrap_or(command.len()),
+        };
+        let fill = |word: &String| {
+            word.replace("{port}", &self.request.port.to_string()).replace("{host}", &self.address().ip().to_string())
+        };
+        command[..kept].iter().chain(args.unwrap_or_default()).map(fill).collect()
+    }
+
+    /// On the machine's own network the port can be somebody else's: then nothing can be said about the subject.
+    pub fn port_is_free(&mut self) -> Result<(), Stop> {
+        let port = self.request.port;
+        let address = SockaddrStorage::from(SocketAddr::from(([0, 0, 0, 0], port)));
+        let trial = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).and_then(|trial| {
+            setsockopt(&trial, sockopt::ReuseAddr, &true)?;
+            bind(std::os::fd::AsRawFd::as_raw_fd(&trial), &address)
+        });
+        match trial {
+            Ok(()) => Ok(()),
+            Err(Errno::EADDRINUSE) => {
+                let listening = |socket: &crate::observe::Socket| socket.pair.local.port() == port && socket.inode != 0;
+                let inode = self.list_sockets()?.into_iter().find(listening).map(|socket| socket.inode);
+                let owner = inode.and_then(owner_on_the_machine).map_or(String::new(), |owner| format!(" by {owner}"));
+                trouble(format!(
+                    "port {port} is taken{owner}; end that program, or choose another port with --port and {{port}}"
+                ))
+            }
+            Err(errno) => trouble(format!("port {port}: {errno}")),
+        }
+    }
+
+    pub fn until_listening(&mut self, name: &str) -> Result<(), Stop> {
+        let port = self.request.port;
+        let owned = name.to_owned();
+        let waited = self.watch(Manner::Settles, Timing::Within(START_PATIENCE), true, |scene, view| {
+            let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
+            let sockets = scene.listeners_of(view, &owned);
+            let wanted = |socket: &&&Socket| port == 0 || socket.pair.local.port() == port;
+            let here = sockets.iter().find(wanted).map(|socket| (*socket).clone());
+            let elsewhere = not_listening(port, &sockets);
+            let Some(program) = scene.programs.get(&owned) else { return Ok(Finding::Never("no such program".into())) };
+            match (here, program.end) {
+                (Some(socket), None) => {
+                    scene.request.port = socket.pair.local.port();
+                    Ok(scene.stays(view, &owned, socket.inode))
+                }
+                // It may have left the work to a process that it has made.
+                (_, Some(End::Exited(0))) if !scene.family(view, &owned).is_empty() => {
+                    Ok(Finding::NotYet("it exited with status 0".into()))
+                }
+                (_, Some(end)) => Ok(Finding::Never(format!("it {end}{}", last_words(program)))),
+                (None, None) => Ok(Finding::NotYet(elsewhere)),
+            }
+        })?;
+        match waited {
+            Waited::Held => {
+                self.note(format!("{name} listens on port {}", self.request.port));
+                Ok(())
+            }
+            Waited::Failed(observed) if port == 0 => miss(Topic::Start, format!("{name} listens on a port"), observed),
+            Waited::Failed(observed) => miss(Topic::Start, format!("{name} listens on port {port}"), observed),
+        }
+    }
+
+    /// A server that listens has started once it sleeps. If it is not alone, it may be about to leave the place to a
+    /// process that it has made, as daemons do: that is decided at rest.
+    pub fn stays(&self, view: &View, name: &str, listener: u64) -> Finding {
+        let family = self.family(view, name);
+        match family.as_slice() {
+            [alone] if alone.state == 'S' && self.holds(alone, listener) => Finding::Settled,
+            _ => Finding::Holds,
+        }
+    }
+}
+
+/// What a program that has ended said last, as an addition to a sentence.
+pub fn last_words(program: &Program) -> String {
+    let said = program.stderr.kept().trim_ascii_end();
+    match said.rsplit(|byte| *byte == b'\n').next() {
+        Some(line) if !line.is_empty() => format!("; it said {}", show(line)),
+        _ => String::new(),
+    }
+}
+
+/// The process of the machine that has a socket open, if it can be seen.
+fn owner_on_the_machine(inode: u64) -> Option<String> {
+    let processes = ProcessTable::Own.list().ok()?;
+    let holder = processes.into_iter().find(|process| {
+        let table = ProcessTable::Own.descriptors(process).unwrap_or_default();
+        table.iter().any(|descriptor| descriptor.kind == crate::observe::DescriptorKind::Socket(inode))
+    })?;
+    Some(format!("process {} ({})", holder.pid, holder.name))
+}
