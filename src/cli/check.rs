@@ -1,8 +1,8 @@
 //! `forkspec check`
 
+use super::Exit;
 use super::args::CheckArgs;
 use super::run::suite;
-use super::{Exit, complain};
 use crate::catalogue;
 
 pub fn main(args: &CheckArgs) -> Exit {
@@ -12,7 +12,7 @@ pub fn main(args: &CheckArgs) -> Exit {
     };
     for scenario in suite.scenarios.iter().filter(|scenario| catalogue::find(&scenario.defect).is_none()) {
         // A suite may have defects of its own; a slip is likelier.
-        complain(format!("{}: the catalogue has no defect `{}`", scenario.source.path, scenario.defect));
+        anstream::eprintln!("warning: {}: the catalogue has no defect `{}`", scenario.source.path, scenario.defect);
     }
     let count = suite.scenarios.len();
     anstream::println!("{count} scenario{} valid", if count == 1 { " is" } else { "s are" });

@@ -1,0 +1,91 @@
+//! How programs are started: at a terminal, as inetd does, on whatever port they choose.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+
+use common::{compile, folder, only, path, reference, report, text};
+use rstest::rstest;
+
+/// A server that lets the system choose its port.
+const ANY_PORT: &str = r"
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(void)
+{
+    char buffer[512];
+    ssize_t n;
+    int listening = socket(AF_INET, SOCK_STREAM, 0);
+    signal(SIGCHLD, SIG_IGN);
+    listen(listening, 16);
+    for (;;) {
+        int connected = accept(listening, 0, 0);
+        if (fork() == 0) {
+            close(listening);
+            while ((n = read(connected, buffer, sizeof buffer)) > 0)
+                if (write(connected, buffer, n) != n)
+                    return 1;
+            return 0;
+        }
+        close(connected);
+    }
+}
+";
+
+const AT_A_TERMINAL: &str = r#"
+title = "Control-D ends the input"
+reference = "UNPv1 §5.7"
+level = "must"
+tests = "both"
+defect = "client-exits-nonzero"
+steps = [
+  { start = "server" },
+  { start = "client", stdin = "terminal" },
+  { type = "hello\n", into = "client" },
+  { expect = "client", stdout = "hello\n", running = true },
+  { end_input = "client" },
+  { expect = "client", exits = 0 },
+]
+"#;
+
+#[test]
+fn control_d_ends_the_input_of_a_program_at_a_terminal() {
+    let folder = folder();
+    let file = folder.path().join("control-d.toml");
+    fs::write(&file, AT_A_TERMINAL).unwrap();
+    let (code, report) = report(&["--scenarios", &path(&file)]);
+    assert_eq!((code, text(&only(&report)["verdict"])), (0, "pass"), "{report:#}");
+}
+
+#[rstest]
+#[case::on_the_standard_descriptors("cat")]
+#[case::by_number("reference")]
+fn a_server_is_executed_for_each_connection(#[case] server: &str) {
+    let numbered = format!("{} {{fd}}", reference("inetd").trim_end_matches(" {port}"));
+    let server = if server == "cat" { "cat" } else { &numbered };
+    let (code, report) = report(&["--launch", "inetd", "--server", server, "echo", "identity/executed"]);
+    assert_eq!(code, 0, "{report:#}");
+    let passed = |chapter: &str| {
+        let all = report["scenarios"].as_array().unwrap().iter();
+        let mine: Vec<_> = all.filter(|scenario| text(&scenario["id"]).starts_with(chapter)).collect();
+        (mine.iter().filter(|scenario| scenario["verdict"] == "pass").count(), mine.len())
+    };
+    let (echoed, echoes) = passed("echo/");
+    assert!(echoed >= 15 && echoed + 4 >= echoes, "{echoed} of {echoes}: {report:#}");
+    // cat does not ask who its client is; the reference does, for both families.
+    assert_eq!(passed("identity/"), (if server == "cat" { 0 } else { 2 }, 2), "{report:#}");
+}
+
+#[test]
+fn the_port_can_be_the_one_that_is_seen() {
+    let folder = folder();
+    let server = compile(folder.path(), "any-port", ANY_PORT);
+    let (code, report) =
+        report(&["--port", "auto", "--server", &server, "echo/one-mebibyte", "termination/child-is-reaped"]);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["summary"]["pass"], 2, "{report:#}");
+}
