@@ -151,6 +151,9 @@ pub struct MatrixArgs {
     /// Only these scenarios: ids, beginnings of ids, or globs
     #[arg(long, value_name = "FILTER")]
     pub only: Vec<String>,
+    /// Only the scenarios that must fail, by the manifests
+    #[arg(long)]
+    pub declared: bool,
     /// How many scenarios are played at a time [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,

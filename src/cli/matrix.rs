@@ -46,7 +46,9 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
             Err(why) => Row::unavailable(fixture, &why.0),
             Ok(command) => {
                 let settings = settings(fixture, command, args)?;
-                let plan = Plan::new(suite.clone(), &settings.judged, |scenario| filter.wants(scenario));
+                let plan = Plan::new(suite.clone(), &settings.judged, |scenario| {
+                    filter.wants(scenario) && (!args.declared || fixture.must_fail(&scenario.id))
+                });
                 if plan.scenarios.is_empty() {
                     Row::unavailable(fixture, "no scenario judges it")
                 } else {

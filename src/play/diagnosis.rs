@@ -140,6 +140,7 @@ fn unanswered(scene: &Scene, view: &View, peer: &str) -> Option<String> {
 
 fn unserved(scene: &Scene, view: &View) -> Option<String> {
     let port = scene.request.port;
+    scene.server()?;
     let stopped = |pid: i32| view.process(pid).is_some_and(|process| process.state == 'T');
     if scene.server().is_some_and(|(_, program)| stopped(program.pid)) {
         return None;

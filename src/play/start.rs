@@ -125,10 +125,8 @@ impl Scene {
                     scene.request.port = socket.pair.local.port();
                     Ok(scene.stays(view, &owned, socket.inode))
                 }
-                // It may have left the work to a process that it has made.
-                (_, Some(End::Exited(0))) if !scene.family(view, &owned).is_empty() => {
-                    Ok(Finding::NotYet("it exited with status 0".into()))
-                }
+                // It may have left the work to a process that it has made, and that shows in a moment.
+                (_, Some(End::Exited(0))) => Ok(Finding::NotYet("it exited with status 0".into())),
                 (_, Some(end)) => Ok(Finding::Never(format!("it {end}{}", last_words(program)))),
                 (None, None) => Ok(Finding::NotYet(elsewhere)),
             }
