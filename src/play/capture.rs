@@ -2,15 +2,19 @@
 
 use crate::scenario::show;
 
-/// How many more bytes are kept than the runner has sent and typed; beyond, nothing more is read and the writer has to
-/// wait. An echo is no longer than what is echoed; the rest is for messages.
+/// How many more unread bytes are kept than the runner has sent and typed. An echo is no longer than what is echoed; the
+/// rest is for messages. What comes beyond is read, so that the writer need not wait, and dropped.
 pub const SPARE: usize = 1 << 20;
+/// How many more bytes are read at all: a flood that has no end is left to stand.
+const FLOOD: usize = 16 << 20;
 
 /// What came from a peer's socket or from a program.
 #[derive(Debug, Default)]
 pub struct Capture {
     bytes: Vec<u8>,
     allowed: usize,
+    received: usize,
+    dropped: usize,
     taken: usize,
     /// Nothing more can come.
     pub ended: bool,
@@ -38,9 +42,14 @@ impl Capture {
         self.allowed + SPARE
     }
 
-    /// Whether more can be taken in.
+    /// Whether more is read.
     pub fn has_room(&self) -> bool {
-        self.unread().len() < self.most()
+        self.received < self.allowed + FLOOD
+    }
+
+    /// Whether something was dropped.
+    pub fn is_cut(&self) -> bool {
+        self.dropped > 0
     }
 
     /// Takes in bytes.
@@ -49,7 +58,10 @@ impl Capture {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        self.bytes.extend_from_slice(bytes);
+        let room = self.most().saturating_sub(self.unread().len()).min(bytes.len());
+        self.received += bytes.len();
+        self.dropped += bytes.len() - room;
+        self.bytes.extend_from_slice(&bytes[..room]);
     }
 
     /// What came and was not asked for yet.
@@ -115,10 +127,13 @@ mod tests {
     #[test]
     fn there_is_an_end_to_what_is_kept() {
         let mut capture = Capture::default();
+        capture.push(&[b'x'; SPARE]);
+        assert!(!capture.is_cut());
         while capture.has_room() {
             capture.push(&[b'x'; SPARE / 4]);
         }
         assert_eq!(capture.unread().len(), SPARE);
+        assert!(capture.is_cut());
         capture.allow(1);
         assert!(capture.has_room());
     }

@@ -436,7 +436,7 @@ fn take(capture: &mut Capture, payload: &Payload) -> Finding {
             bytes => Finding::Never(show(bytes)),
         };
     }
-    let full = !capture.has_room();
+    let full = capture.is_cut();
     match capture.take(payload.bytes()) {
         Comparison::There => Finding::Holds,
         Comparison::Short(observed) if full => Finding::Never(format!(

@@ -149,7 +149,7 @@ impl Terminal {
             format!("{FAIL}does not conform{FAIL:#}")
         } else if summary.error > 0 || run.interrupted {
             format!("{ERROR}not decided{ERROR:#}")
-        } else if summary.pass == 0 {
+        } else if summary.pass + summary.fail == 0 {
             format!("{SKIP}nothing was judged{SKIP:#}")
         } else {
             format!("{PASS}conforms{PASS:#}")
