@@ -94,9 +94,10 @@ impl Scene {
             Action::Start(start) => self.start(start),
             Action::Connect { peers, address } => {
                 let to = self.destination(address.as_deref())?;
+                let mut accepts = true;
                 for (index, name) in peers.iter().enumerate() {
-                    if index >= SMALL_BACKLOG {
-                        self.let_accept()?;
+                    if index >= SMALL_BACKLOG && accepts {
+                        accepts = self.let_accept()?;
                     }
                     self.connect(name, to)?;
                 }

@@ -31,7 +31,8 @@ impl Scene {
 
     /// Lets the server accept before its backlog can be full: a handshake that finds it so is repeated after a second.
     /// A server that does not accept, because it is stopped, shows that by being at rest.
-    pub fn let_accept(&mut self) -> Result<(), Stop> {
+    /// Returns whether it accepts.
+    pub fn let_accept(&mut self) -> Result<bool, Stop> {
         let port = self.request.port;
         let waits = |socket: &Socket| {
             socket.state == TcpState::Listen
@@ -39,13 +40,13 @@ impl Scene {
                 && socket.unread as usize >= SMALL_BACKLOG
         };
         if !self.list_sockets()?.iter().any(waits) {
-            return Ok(());
+            return Ok(true);
         }
-        self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
+        let waited = self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
             let full = view.is_some_and(|view| view.sockets.iter().any(waits));
             Ok(if full { Finding::NotYet("the backlog is filling".into()) } else { Finding::Holds })
         })?;
-        Ok(())
+        Ok(waited == Waited::Held)
     }
 
     pub fn connect(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
