@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Uid, getegid, geteuid};
@@ -13,12 +14,18 @@ use rstest::rstest;
 /// A user without privileges, by number.
 const NOBODY: u32 = 65534;
 
-/// A copy of the command where every user can get at it.
+/// A copy of the command where every user can get at it; one for all tests, since a file that is being written while
+/// another thread forks cannot be executed.
 struct Copy {
     folder: tempfile::TempDir,
 }
 
 impl Copy {
+    fn shared() -> &'static Copy {
+        static COPY: OnceLock<Copy> = OnceLock::new();
+        COPY.get_or_init(Copy::new)
+    }
+
     fn new() -> Copy {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -56,7 +63,7 @@ fn judge(output: &Output) -> serde_json::Value {
 #[case("root")]
 #[case("none")]
 fn every_isolation_gives_the_same_verdicts(#[case] isolation: &str) {
-    let output = Copy::new().command().args(["--isolation", isolation]).output().unwrap();
+    let output = Copy::shared().command().args(["--isolation", isolation]).output().unwrap();
     if output.status.code() == Some(3) {
         // The environment of the tests refuses it; what matters then is that it is said, and not taken for a verdict.
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -69,8 +76,7 @@ fn every_isolation_gives_the_same_verdicts(#[case] isolation: &str) {
 
 #[test]
 fn an_ordinary_user_needs_no_privileges() {
-    let copy = Copy::new();
-    let mut command = copy.command();
+    let mut command = Copy::shared().command();
     if Uid::effective().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
@@ -79,8 +85,7 @@ fn an_ordinary_user_needs_no_privileges() {
 
 #[test]
 fn where_namespaces_are_denied_plain_processes_are_used() {
-    let copy = Copy::new();
-    let mut command = copy.command();
+    let mut command = Copy::shared().command();
     // A user namespace in which no other one can be made, entered as a user without privileges.
     let (user, group) = (geteuid(), getegid());
     // SAFETY: the closure runs in the forked child; it makes system calls, and allocates, which glibc allows there.
