@@ -62,7 +62,7 @@ pub fn wants_view(check: &CheckKind, subject: &Subject) -> bool {
         | CheckKind::Stderr(_)
         | CheckKind::Says(_)
         | CheckKind::Names(_) => false,
-        CheckKind::Exits(_) | CheckKind::DiesOf(_) | CheckKind::Running(_) => matches!(subject, Subject::Process(..)),
+        CheckKind::Exits(_) | CheckKind::DiesOf(_) => matches!(subject, Subject::Process(..)),
         _ => true,
     }
 }

@@ -28,6 +28,7 @@ impl Scene {
     }
 
     pub fn signal_one(&mut self, subject: &Subject, signal: Signal) -> Result<(), Stop> {
+        self.look()?;
         let pid = match subject {
             Subject::Program(name) => {
                 self.programs.get(name).filter(|program| program.end.is_none()).map(|program| program.pid)

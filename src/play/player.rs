@@ -71,8 +71,7 @@ impl Scene {
     fn after_step(&mut self) -> Result<(), Stop> {
         self.pump();
         if !self.programs.is_empty() {
-            let processes = self.list_processes()?;
-            self.meet(&processes);
+            self.look()?;
         }
         Ok(())
     }

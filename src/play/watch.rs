@@ -14,6 +14,8 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long something has to hold where rest cannot be seen.
 const QUIET: Duration = Duration::from_millis(300);
+/// How many times its length a deadline can move on while data moves.
+const MOST_EXTENSIONS: u32 = 10;
 /// The first and the longest pause between two looks, if nothing wakes us before.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(4);
@@ -82,8 +84,13 @@ impl Scene {
         let mut pause = SHORTEST_PAUSE;
         let mut holding_since = None;
         let mut looks = 0;
+        let (begun, mut since) = (since, since);
         loop {
             let moved = self.pump();
+            if moved && !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS {
+                // As long as data moves nobody is waiting in vain.
+                since = Instant::now();
+            }
             rest.between(self, moved)?;
             let view = if wants_view { Some(self.look()?) } else { None };
             let finding = find(self, view.as_ref())?;
