@@ -10,7 +10,6 @@ use super::scene::Scene;
 use super::start::last_words;
 use super::steps::{Stop, Topic, miss, trouble};
 use super::superserver::listening_socket;
-use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use super::wording::expected;
 use crate::observe::Socket;
@@ -224,7 +223,7 @@ impl Scene {
         let check = CheckKind::Receives(payload);
         let subject = Subject::Peer(name.to_owned());
         let waited =
-            self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find_quietly(&check, &subject))?;
+            self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;
         if let Waited::Failed(observed) = waited {
             return miss(Topic::Visit, expected(&check, &subject), observed);
         }
@@ -248,9 +247,5 @@ impl Scene {
                 miss(Topic::Visit, format!("the server ends {name}'s connection when it has closed"), observed)
             }
         }
-    }
-
-    pub fn find_quietly(&mut self, check: &CheckKind, subject: &Subject) -> Result<Finding, Outcome> {
-        self.find(check, subject, None)
     }
 }

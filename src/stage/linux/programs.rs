@@ -1,7 +1,6 @@
 //! Starting the subject's programs.
 
 use std::ffi::{CString, NulError, OsStr};
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -252,10 +251,4 @@ fn slave_of(master: &PtyMaster) -> nix::Result<OwnedFd> {
     let number = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-impl From<SpawnError> for io::Error {
-    fn from(error: SpawnError) -> io::Error {
-        io::Error::other(error)
-    }
 }
