@@ -11,5 +11,5 @@ use linux as platform;
 
 pub use platform::{PidFd, ProcessTable, SocketTable};
 pub use processes::{ChildSignal, Descriptor, DescriptorKind, End, Process};
-pub use rest::{Restless, Stillness, sockets_at_rest};
+pub use rest::{Deeds, Horizon, Motion, Restless, Stillness, all_have_done, sockets_at_rest};
 pub use sockets::{Pair, Socket, Timer};

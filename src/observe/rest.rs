@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::sockets::{Pair, Socket, Timer};
 use crate::tcp::TcpState;
@@ -26,6 +27,74 @@ impl fmt::Display for Restless {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Up to when a sleep with a time-out counts as movement.
+#[derive(Debug, Clone, Copy)]
+pub struct Horizon {
+    /// The most that any task of the stage can have slept: the age of the stage.
+    pub slept: Duration,
+    /// Nobody waits for longer than this: who sleeps on until then is at rest.
+    pub awaited: Duration,
+}
+
+impl Horizon {
+    /// Every sleep with a time-out is movement, however long it is.
+    pub const NONE: Horizon = Horizon { slept: Duration::ZERO, awaited: Duration::MAX };
+
+    /// Whether a sleep of this length lasts until nobody waits any more, whenever it was begun.
+    pub fn is_within_sleep(&self, length: Duration) -> bool {
+        self.is_within_rest(length.saturating_sub(self.slept))
+    }
+
+    /// Whether what is left of a sleep lasts until nobody waits any more.
+    pub fn is_within_rest(&self, left: Duration) -> bool {
+        left >= self.awaited
+    }
+}
+
+/// A task, and what it has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Motion {
+    /// Its id.
+    pub task: i32,
+    /// It may do something by itself within the horizon.
+    pub moves: bool,
+    /// It is asleep, and what may wake it cannot be seen.
+    pub unseen: bool,
+    /// How often it has gone to sleep.
+    pub sleeps: u64,
+    /// The processor time that it has used, if that can be seen.
+    pub used: Option<Duration>,
+}
+
+impl Motion {
+    /// Whether it can move and has done at least so much since an earlier look.
+    fn has_done(&self, before: Option<&Motion>, least: &Deeds) -> bool {
+        let sleeps = self.sleeps - before.map_or(0, |before| before.sleeps.min(self.sleeps));
+        let earlier = before.and_then(|before| before.used).unwrap_or_default();
+        let used = self.used.map_or(Duration::ZERO, |used| used.saturating_sub(earlier));
+        sleeps >= least.sleeps || used >= least.used
+    }
+}
+
+/// What a task does in vain before it is believed that it changes nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Deeds {
+    /// It has woken and gone back to sleep so often,
+    pub sleeps: u64,
+    /// or it has used so much processor time.
+    pub used: Duration,
+    /// Whether a task is believed whose waking cannot be seen.
+    pub unseen: bool,
+}
+
+/// Whether each task that moves has done so much between two looks.
+pub fn all_have_done(before: &[Motion], now: &[Motion], least: &Deeds) -> bool {
+    let earlier: HashMap<i32, &Motion> = before.iter().map(|motion| (motion.task, motion)).collect();
+    now.iter()
+        .filter(|motion| motion.moves)
+        .all(|motion| (motion.unseen && least.unseen) || motion.has_done(earlier.get(&motion.task).copied(), least))
 }
 
 /// A keepalive timer that fires later than this is none as far as a scenario goes: 60 s, the longest deadline.
@@ -88,6 +157,32 @@ mod tests {
     ) {
         let sockets = [socket(1, 2, state, timer), socket(2, 1, TcpState::Established, Timer::Off)];
         assert_eq!(sockets_at_rest(&sockets).is_ok(), rest);
+    }
+
+    fn motion(moves: bool, sleeps: u64, used: u64) -> Motion {
+        Motion { task: 1, moves, unseen: false, sleeps, used: Some(Duration::from_millis(used)) }
+    }
+
+    #[rstest]
+    #[case::a_poller_that_has_woken(motion(true, 13, 0), true)]
+    #[case::a_sleeper_that_has_not_woken(motion(true, 10, 0), false)]
+    #[case::one_that_runs_on(motion(true, 10, 80), true)]
+    #[case::one_that_had_no_processor(motion(true, 10, 31), false)]
+    #[case::one_that_does_not_move(motion(false, 10, 0), true)]
+    #[case::one_that_cannot_be_seen(Motion { unseen: true, ..motion(true, 10, 0) }, false)]
+    fn a_task_is_believed_when_it_has_moved_in_vain(#[case] now: Motion, #[case] believed: bool) {
+        let least = Deeds { sleeps: 3, used: Duration::from_millis(50), unseen: false };
+        assert_eq!(all_have_done(&[motion(true, 10, 30)], &[now], &least), believed);
+    }
+
+    #[rstest]
+    #[case(Duration::from_secs(60), true)]
+    #[case(Duration::from_secs(3), true)]
+    #[case(Duration::from_millis(2999), false)]
+    fn a_sleep_that_may_end_while_we_wait_is_movement(#[case] length: Duration, #[case] rest: bool) {
+        let horizon = Horizon { slept: Duration::from_secs(1), awaited: Duration::from_secs(2) };
+        assert_eq!(horizon.is_within_sleep(length), rest);
+        assert!(!Horizon::NONE.is_within_sleep(length));
     }
 
     #[test]

@@ -14,11 +14,11 @@ use super::program::Program;
 use super::superserver::Superserver;
 use crate::observe::{DescriptorKind, End, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
 use crate::scenario::Role;
-use crate::stage::{Request, Surroundings};
+use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
 
-/// Where events go as they happen.
-pub type Teller = Box<dyn FnMut(Duration, &str)>;
+/// Where records go as things happen.
+pub type Teller = Box<dyn Fn(&Record)>;
 
 /// The stage while a scenario is played.
 pub struct Scene {
@@ -47,6 +47,7 @@ pub struct Scene {
     player: i32,
     since: Instant,
     teller: Teller,
+    waits: bool,
 }
 
 /// A process, for good: its id and its start.
@@ -118,13 +119,21 @@ impl Scene {
             player: nix::unistd::getpid().as_raw(),
             since: Instant::now(),
             teller,
+            waits: false,
         })
     }
 
     /// Puts something on the timeline.
     pub fn note(&mut self, text: impl AsRef<str>) {
-        let at = self.since.elapsed();
-        (self.teller)(at, text.as_ref());
+        (self.teller)(&Record::Event { at: self.since.elapsed(), text: text.as_ref().to_owned() });
+    }
+
+    /// Lets the runner know, once, that this play waits and that another one may use the time.
+    pub fn let_others_play(&mut self) {
+        if !self.waits {
+            self.waits = true;
+            (self.teller)(&Record::Waits);
+        }
     }
 
     /// The time since the stage was ready.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
-use crate::observe::{Restless, Stillness, sockets_at_rest};
+use crate::observe::{Deeds, Horizon, Motion, Restless, Stillness, all_have_done, sockets_at_rest};
 use crate::scenario::Timing;
 
 /// How long an expectation is given where rest cannot be seen.
@@ -14,6 +14,16 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long something has to hold where rest cannot be seen.
 const QUIET: Duration = Duration::from_millis(300);
+/// What every task that moves must have done while it held: a sleeper may act when it wakes, so it must have woken.
+const QUIET_DEEDS: Deeds = Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true };
+/// It need not hold that long if every task that moves is seen to go round in circles.
+const SHORT_QUIET: Duration = Duration::from_millis(100);
+const SHORT_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(50), unseen: false };
+/// Nor is there any use in waiting for a program that goes round in circles for so long.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+const SHORT_PATIENCE_DEEDS: Deeds = Deeds { sleeps: 4, used: Duration::from_millis(250), unseen: false };
+/// So long after a change comes the first look at what moves: what comes to rest has mostly done so before.
+const BEFORE_MOTION: Duration = Duration::from_millis(20);
 /// How many times its length a deadline can move on while data moves.
 const MOST_EXTENSIONS: u32 = 10;
 /// The first and the longest pause between two looks, if nothing wakes us before.
@@ -57,6 +67,12 @@ pub enum Manner {
     Lasts,
 }
 
+/// How the waiting ended, and whether the stage was at rest then.
+struct Ending {
+    waited: Waited,
+    restless: Option<Restless>,
+}
+
 impl Scene {
     /// Looks until the manner of waiting is satisfied. `find` is asked at each look, with a view if it wants one.
     pub fn watch(
@@ -66,27 +82,51 @@ impl Scene {
         wants_view: bool,
         mut find: impl FnMut(&mut Scene, Option<&View>) -> Result<Finding, Outcome>,
     ) -> Result<Waited, Outcome> {
-        let since = Instant::now();
-        let (manner, patience, quiet) = match timing {
-            Timing::Natural => (manner, PATIENCE, QUIET),
-            Timing::Within(time) => (manner, time, QUIET.min(time)),
-            Timing::For(time) => (Manner::Lasts, time, time),
-            Timing::Now => {
-                self.pump();
-                let view = if wants_view { Some(self.look()?) } else { None };
-                return Ok(match find(self, view.as_ref())? {
-                    Finding::Holds | Finding::Settled => Waited::Held,
-                    Finding::NotYet(observed) | Finding::Never(observed) => Waited::Failed(observed),
-                });
-            }
+        if timing == Timing::Now {
+            self.pump();
+            let view = if wants_view { Some(self.look()?) } else { None };
+            return Ok(match find(self, view.as_ref())? {
+                Finding::Holds | Finding::Settled => Waited::Held,
+                Finding::NotYet(observed) | Finding::Never(observed) => Waited::Failed(observed),
+            });
+        }
+        self.watch_on(manner, timing, wants_view, find).map(|ending| ending.waited)
+    }
+
+    /// Waits for rest, or for as long as something may be quiet by chance. Returns why rest was not seen, if so.
+    pub fn settle(&mut self) -> Result<Option<Restless>, Outcome> {
+        let ending = self.watch_on(Manner::Settles, Timing::Natural, false, |_, _| Ok(Finding::Holds))?;
+        if ending.restless.is_none() {
+            let processes = self.list_processes()?;
+            self.meet(&processes);
+        }
+        Ok(ending.restless)
+    }
+
+    fn watch_on(
+        &mut self,
+        manner: Manner,
+        timing: Timing,
+        wants_view: bool,
+        mut find: impl FnMut(&mut Scene, Option<&View>) -> Result<Finding, Outcome>,
+    ) -> Result<Ending, Outcome> {
+        let (manner, patience) = match timing {
+            Timing::Natural | Timing::Now => (manner, PATIENCE),
+            Timing::Within(time) => (manner, time),
+            Timing::For(time) => (Manner::Lasts, time),
         };
         let mut rest = RestWatch::default();
         let mut pause = SHORTEST_PAUSE;
-        let mut holding_since = None;
         let mut looks = 0;
-        let (begun, mut since) = (since, since);
+        let begun = Instant::now();
+        // When data moved last and lengthened the deadline by that, and since when it has held or not.
+        let (mut since, mut same_since, mut held) = (begun, begun, false);
+        let mut data_moved = begun;
         loop {
             let moved = self.pump();
+            if moved {
+                data_moved = Instant::now();
+            }
             if moved && !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS {
                 // As long as data moves nobody is waiting in vain.
                 since = Instant::now();
@@ -94,29 +134,48 @@ impl Scene {
             rest.between(self, moved)?;
             let view = if wants_view { Some(self.look()?) } else { None };
             let finding = find(self, view.as_ref())?;
+            let over = |waited, restless| Ok(Ending { waited, restless });
             match &finding {
-                Finding::Never(observed) => return Ok(Waited::Failed(observed.clone())),
-                Finding::Settled => return Ok(Waited::Held),
-                Finding::Holds if manner == Manner::Arrives => return Ok(Waited::Held),
-                Finding::NotYet(observed) if manner == Manner::Lasts => return Ok(Waited::Failed(observed.clone())),
-                Finding::Holds => {
-                    holding_since.get_or_insert_with(Instant::now);
+                Finding::Never(observed) => return over(Waited::Failed(observed.clone()), None),
+                Finding::Settled => return over(Waited::Held, None),
+                Finding::Holds if manner == Manner::Arrives => return over(Waited::Held, None),
+                Finding::NotYet(observed) if manner == Manner::Lasts => {
+                    return over(Waited::Failed(observed.clone()), None);
                 }
-                Finding::NotYet(_) => holding_since = None,
+                _ => {}
+            }
+            let holds = finding == Finding::Holds;
+            if holds != held {
+                (same_since, held) = (Instant::now(), holds);
+                rest.forget_motion();
             }
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
-            let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives) && rest.sample(self)?;
+            let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(since.elapsed()) };
+            let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives) && rest.sample(self, horizon)?;
             looks += 1;
-            let out_of_patience = since.elapsed() >= patience && looks >= FEWEST_LOOKS;
+            let same_for = same_since.elapsed();
+            if !at_rest && same_for >= BEFORE_MOTION {
+                rest.look_at_motion(self, horizon)?;
+                self.let_others_play();
+            }
             match finding {
-                Finding::NotYet(observed) if at_rest => return Ok(Waited::Failed(self.at_rest(&observed))),
-                Finding::NotYet(observed) if out_of_patience => {
-                    let why = rest.restless();
-                    return Ok(Waited::Failed(format!("{observed}, after {} ms ({why})", patience.as_millis())));
+                Finding::NotYet(observed) => {
+                    if at_rest {
+                        return over(Waited::Failed(self.at_rest(&observed)), None);
+                    }
+                    let waited = since.elapsed();
+                    let in_circles = timing == Timing::Natural
+                        && waited.min(same_for) >= SHORT_PATIENCE
+                        && rest.moved_in_vain(self, &SHORT_PATIENCE_DEEDS)?;
+                    if looks >= FEWEST_LOOKS && (waited >= patience || in_circles) {
+                        let why = rest.restless();
+                        let failed = format!("{observed}, after {} ms ({why})", waited.as_millis());
+                        return over(Waited::Failed(failed), Some(why));
+                    }
                 }
-                Finding::Holds if at_rest => return Ok(Waited::Held),
-                Finding::Holds if holding_since.is_some_and(|since| since.elapsed() >= quiet) => {
-                    return Ok(Waited::Held);
+                _ if at_rest => return over(Waited::Held, None),
+                _ if rest.held_long_enough(self, timing, same_for, data_moved.elapsed())? => {
+                    return over(Waited::Held, Some(rest.restless()));
                 }
                 _ => {}
             }
@@ -130,27 +189,6 @@ impl Scene {
     fn at_rest(&self, observed: &str) -> String {
         format!("{observed}, and at rest since {:.1} ms: nothing will change that", self.elapsed().as_secs_f64() * 1e3)
     }
-
-    /// Waits for rest, or for as long as something may be quiet by chance. Returns why rest was not seen, if so.
-    pub fn settle(&mut self) -> io::Result<Option<Restless>> {
-        let mut rest = RestWatch::default();
-        let since = Instant::now();
-        let mut pause = SHORTEST_PAUSE;
-        loop {
-            let moved = self.pump();
-            rest.between(self, moved)?;
-            if rest.sample(self)? {
-                let processes = self.list_processes()?;
-                self.meet(&processes);
-                return Ok(None);
-            }
-            if since.elapsed() >= QUIET {
-                return Ok(Some(Restless(rest.restless())));
-            }
-            self.wait(pause);
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-        }
-    }
 }
 
 /// Watches for rest; see [`crate::observe::Stillness`] for the proof that the order of calls makes.
@@ -159,6 +197,8 @@ struct RestWatch {
     previous: Option<Stillness>,
     calm: bool,
     why: Option<Restless>,
+    /// What every task had done when the looking at what moves began, and what it has done now.
+    motion: Option<(Vec<Motion>, Vec<Motion>)>,
 }
 
 impl RestWatch {
@@ -175,9 +215,9 @@ impl RestWatch {
     }
 
     /// Takes a sample of all tasks; says whether the stage was at rest since before `between`.
-    fn sample(&mut self, scene: &mut Scene) -> io::Result<bool> {
+    fn sample(&mut self, scene: &mut Scene, horizon: Horizon) -> io::Result<bool> {
         let processes = scene.list_processes()?;
-        match scene.processes.stillness(&processes) {
+        match scene.processes.stillness(&processes, horizon) {
             Ok(stillness) => {
                 let at_rest = self.calm && self.previous.as_ref() == Some(&stillness);
                 self.previous = Some(stillness);
@@ -191,7 +231,47 @@ impl RestWatch {
         }
     }
 
-    fn restless(&self) -> String {
-        self.why.as_ref().map_or_else(|| "the stage moves all the time".into(), Restless::to_string)
+    fn forget_motion(&mut self) {
+        self.motion = None;
+    }
+
+    /// Looks at what every task has done.
+    fn look_at_motion(&mut self, scene: &Scene, horizon: Horizon) -> io::Result<()> {
+        let Some(now) = scene.processes.motions(&scene.list_processes()?, horizon) else { return Ok(()) };
+        match &mut self.motion {
+            Some((_, last)) => *last = now,
+            None => self.motion = Some((now.clone(), now)),
+        }
+        Ok(())
+    }
+
+    /// Whether every task that moves has done so much since the looking began, and nothing is under way between sockets.
+    fn moved_in_vain(&self, scene: &mut Scene, deeds: &Deeds) -> io::Result<bool> {
+        let in_vain = self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, deeds));
+        Ok(in_vain && sockets_at_rest(&scene.list_sockets()?).is_ok())
+    }
+
+    /// Whether what has held for so long is believed though rest was not seen.
+    fn held_long_enough(
+        &self,
+        scene: &mut Scene,
+        timing: Timing,
+        held: Duration,
+        no_data: Duration,
+    ) -> io::Result<bool> {
+        let quiet = held.min(no_data);
+        let longest = match timing {
+            Timing::For(time) => return Ok(held >= time),
+            Timing::Within(time) => time.min(PATIENCE),
+            Timing::Natural | Timing::Now => PATIENCE,
+        };
+        let woken = || self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, &QUIET_DEEDS));
+        Ok(held >= longest
+            || (quiet >= QUIET.min(longest) && woken())
+            || (quiet >= SHORT_QUIET.min(longest) && self.moved_in_vain(scene, &SHORT_QUIET_DEEDS)?))
+    }
+
+    fn restless(&self) -> Restless {
+        self.why.clone().unwrap_or_else(|| Restless("the stage moves all the time".into()))
     }
 }

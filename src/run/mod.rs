@@ -3,6 +3,7 @@
 mod plan;
 mod result;
 mod runner;
+mod slots;
 
 pub use plan::{Plan, Settings};
 pub use result::{Environment, Event, Played, Run, SubjectInfo, Summary, Verdict};

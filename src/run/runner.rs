@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
+use super::slots::{Slot, Slots};
 use crate::play::{Outcome, ProbeResult};
 use crate::scenario::{Role, Scenario, applies};
 use crate::stage::{Isolation, Launch, Record, Request, Stage, StageError, Task};
+
+/// How many plays may wait for a deadline beside those that use the processors.
+const MOST_WAITING: usize = 14;
 
 /// Why nothing could be played.
 #[derive(Debug, thiserror::Error)]
@@ -35,21 +39,26 @@ pub fn run(
     let (setting, environment, first) = Setting::find(settings)?;
     // The stage that the probe was played on serves the first job.
     let first = Mutex::new(Some(first));
-    let jobs = if setting.request.isolation.has_own_network() { settings.jobs.clamp(1, 64) } else { 1 };
+    let own_network = setting.request.isolation.has_own_network();
+    let jobs = if own_network { settings.jobs.clamp(1, 64) } else { 1 };
+    let slots = Slots::new(jobs);
+    let threads = if own_network { jobs + MOST_WAITING } else { 1 };
     let next = AtomicUsize::new(0);
     let order = plan.longest_first();
     let (sender, results) = mpsc::channel();
     let mut played: Vec<Option<Played>> = vec![None; plan.scenarios.len()];
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(plan.scenarios.len()) {
+        for _ in 0..threads.min(plan.scenarios.len()) {
             let sender = sender.clone();
-            let (setting, next, first, order) = (&setting, &next, &first, &order);
+            let (setting, next, first, order, slots) = (&setting, &next, &first, &order, &slots);
             scope.spawn(move || {
+                let mut slot = slots.take();
                 let mut stage = first.lock().ok().and_then(|mut first| first.take());
                 while !interrupted.load(Ordering::Relaxed) {
+                    slot.regain();
                     let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                     let scenario = &plan.scenarios[index];
-                    let result = setting.play(&mut stage, scenario, settings.repeat, interrupted);
+                    let result = setting.play(&mut stage, scenario, settings.repeat, interrupted, &mut slot);
                     // A play that was cut off by the interruption says nothing about the subject.
                     if interrupted.load(Ordering::Relaxed) || sender.send((index, result)).is_err() {
                         break;
@@ -151,15 +160,17 @@ impl Setting {
         scenario: &Arc<Scenario>,
         repeat: u32,
         interrupted: &AtomicBool,
+        slot: &mut Slot<'_>,
     ) -> Played {
-        let first = self.play_once(stage, scenario);
+        let first = self.play_once(stage, scenario, slot);
         let mut counts = vec![(first.verdict.word(), 1u32)];
         let mut other: Option<Played> = None;
         for _ in 1..repeat {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let again = self.play_once(stage, scenario);
+            slot.regain();
+            let again = self.play_once(stage, scenario, slot);
             match counts.iter_mut().find(|(word, _)| *word == again.verdict.word()) {
                 Some((_, count)) => *count += 1,
                 None => {
@@ -180,18 +191,24 @@ impl Setting {
         Played { verdict: Verdict::Error(reason), ..other }
     }
 
-    fn play_once(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>) -> Played {
+    fn play_once(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>, slot: &mut Slot<'_>) -> Played {
         let since = Instant::now();
         let mut timeline = Vec::new();
         let verdict =
             match applies(scenario, self.request.model, self.info.declared, self.request.launch == Launch::Inetd) {
                 Err(why) => Verdict::Skip(why.to_string()),
-                Ok(()) => self.on_stage(stage, scenario, &mut timeline),
+                Ok(()) => self.on_stage(stage, scenario, &mut timeline, slot),
             };
         Played { scenario: Arc::clone(scenario), verdict, duration: since.elapsed(), timeline }
     }
 
-    fn on_stage(&self, stage: &mut Option<Stage>, scenario: &Scenario, timeline: &mut Vec<Event>) -> Verdict {
+    fn on_stage(
+        &self,
+        stage: &mut Option<Stage>,
+        scenario: &Scenario,
+        timeline: &mut Vec<Event>,
+        slot: &mut Slot<'_>,
+    ) -> Verdict {
         let mut request = self.request.clone();
         request.task = Task::Scenario {
             id: scenario.id.clone(),
@@ -199,10 +216,10 @@ impl Setting {
             text: scenario.source.text.clone(),
         };
         request.port = request.play_port();
-        let observe = |record: &Record| {
-            if let Record::Event { at, text } = record {
-                timeline.push(Event { at: *at, text: text.clone() });
-            }
+        let observe = |record: &Record| match record {
+            Record::Event { at, text } => timeline.push(Event { at: *at, text: text.clone() }),
+            Record::Waits => slot.lend(),
+            _ => {}
         };
         let played = match stage.take().map_or_else(|| Stage::start(request.isolation), Ok) {
             // A stage that was lost is not used again.

@@ -111,6 +111,8 @@ pub enum Record {
         /// What.
         text: String,
     },
+    /// The play waits for something that may take long, and needs next to no processor time of the runner's meanwhile.
+    Waits,
     /// The play came to its end.
     Played(Outcome),
     /// The probe came to its end.

@@ -1,5 +1,7 @@
 //! System calls by number: which ones can sleep for ever, and what a scenario calls them.
 
+use std::time::Duration;
+
 /// A system call that a task sleeps in: `/proc/PID/syscall`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
@@ -38,10 +40,26 @@ pub enum Patience {
     Limited,
 }
 
+/// Where a call has the time after which it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeOut {
+    /// In an argument.
+    Given(Duration),
+    /// In a `struct timespec` at this address: a span.
+    Timespec(u64),
+    /// In a `struct timeval` at this address: a span.
+    Timeval(u64),
+    /// In a `struct timespec` at this address: a moment of a clock.
+    Moment(u64, libc::clockid_t),
+}
+
 /// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2 (linux/futex.h)
 const FUTEX_WAITS: [u64; 5] = [0, 6, 9, 11, 13];
 /// Everything but FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
 const FUTEX_COMMAND: u64 = 0x7f;
+const FUTEX_WAIT: u64 = 0;
+const FUTEX_WAIT_BITSET: u64 = 9;
+const FUTEX_CLOCK_REALTIME: u64 = 0x100;
 /// F_SETLKW, F_OFD_SETLKW
 const LOCK_WAITS: [u64; 2] = [7, 38];
 
@@ -70,6 +88,30 @@ impl Call {
             libc::SYS_fcntl => unless(!LOCK_WAITS.contains(&second)),
             number => older_patience(number, third, fourth, fifth),
         }
+    }
+
+    /// Where a limited call has its time, if we know.
+    pub fn time_out(&self) -> Option<TimeOut> {
+        let [first, second, third, fourth, fifth, _] = self.arguments;
+        let millis = |argument: u64| TimeOut::Given(Duration::from_millis(argument & 0xffff_ffff));
+        if self.stack < 1 << 32 {
+            return None;
+        }
+        Some(match self.number {
+            libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => TimeOut::Timespec(third),
+            libc::SYS_pselect6 => TimeOut::Timespec(fifth),
+            libc::SYS_epoll_pwait => millis(fourth),
+            libc::SYS_epoll_pwait2 => TimeOut::Timespec(fourth),
+            libc::SYS_nanosleep => TimeOut::Timespec(first),
+            libc::SYS_clock_nanosleep if second & 1 == 0 => TimeOut::Timespec(third),
+            libc::SYS_clock_nanosleep => TimeOut::Moment(third, first as libc::clockid_t),
+            libc::SYS_futex if second & FUTEX_COMMAND == FUTEX_WAIT => TimeOut::Timespec(fourth),
+            libc::SYS_futex if second & FUTEX_COMMAND == FUTEX_WAIT_BITSET => {
+                let real = second & FUTEX_CLOCK_REALTIME != 0;
+                TimeOut::Moment(fourth, if real { libc::CLOCK_REALTIME } else { libc::CLOCK_MONOTONIC })
+            }
+            number => return older_time_out(number, third, fourth, fifth),
+        })
     }
 
     /// The name by which a scenario knows the call.
@@ -107,6 +149,22 @@ fn older_patience(number: i64, third: u64, fourth: u64, fifth: u64) -> Patience 
 #[cfg(not(target_arch = "x86_64"))]
 fn older_patience(_: i64, _: u64, _: u64, _: u64) -> Patience {
     Patience::Limited
+}
+
+#[cfg(target_arch = "x86_64")]
+fn older_time_out(number: i64, third: u64, fourth: u64, fifth: u64) -> Option<TimeOut> {
+    let millis = |argument: u64| Some(TimeOut::Given(Duration::from_millis(argument & 0xffff_ffff)));
+    match number {
+        libc::SYS_poll => millis(third),
+        libc::SYS_epoll_wait => millis(fourth),
+        libc::SYS_select => Some(TimeOut::Timeval(fifth)),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn older_time_out(_: i64, _: u64, _: u64, _: u64) -> Option<TimeOut> {
+    None
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -156,6 +214,19 @@ mod tests {
     #[case(call(libc::SYS_fcntl, [3, 7, 0, 0, 0, 0]), Patience::Unlimited)]
     fn only_calls_without_a_time_out_are_unlimited(#[case] call: Call, #[case] patience: Patience) {
         assert_eq!(call.patience(), patience);
+    }
+
+    #[rstest]
+    #[case(call(libc::SYS_ppoll, [1, 1, 0x7f00, 0, 0, 0]), Some(TimeOut::Timespec(0x7f00)))]
+    #[case(call(libc::SYS_epoll_pwait, [1, 1, 1, 100, 0, 0]), Some(TimeOut::Given(Duration::from_millis(100))))]
+    #[case(call(libc::SYS_clock_nanosleep, [1, 0, 7, 0, 0, 0]), Some(TimeOut::Timespec(7)))]
+    #[case(call(libc::SYS_clock_nanosleep, [1, 1, 7, 0, 0, 0]), Some(TimeOut::Moment(7, libc::CLOCK_MONOTONIC)))]
+    #[case(call(libc::SYS_futex, [1, 0x80, 0, 7, 0, 0]), Some(TimeOut::Timespec(7)))]
+    #[case(call(libc::SYS_futex, [1, 0x89, 0, 7, 0, 0]), Some(TimeOut::Moment(7, libc::CLOCK_MONOTONIC)))]
+    #[case(call(libc::SYS_futex, [1, 0x189, 0, 7, 0, 0]), Some(TimeOut::Moment(7, libc::CLOCK_REALTIME)))]
+    #[case(call(libc::SYS_restart_syscall, [0; 6]), None)]
+    fn the_time_of_a_limited_call_is_found(#[case] call: Call, #[case] time_out: Option<TimeOut>) {
+        assert_eq!(call.time_out(), time_out);
     }
 
     #[test]

@@ -1,25 +1,63 @@
 //! Whether the tasks of the stage can run by themselves.
 
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 
-use super::calls::{Call, Patience};
+use super::calls::{Call, Patience, TimeOut};
 use super::pidfd::PidFd;
 use super::proc::{ProcessTable, read_text, task_ids};
-use crate::observe::{ChildSignal, DescriptorKind, Process, Restless, Stillness};
+use crate::observe::{ChildSignal, DescriptorKind, Horizon, Motion, Process, Restless, Stillness};
 
 /// The bit of SIGALRM in a signal mask of `/proc`.
 const SIGALRM_BIT: u64 = 1 << (libc::SIGALRM - 1);
 
+/// Why a task may do something by itself.
+struct Moves {
+    why: String,
+    /// It is asleep, and what may wake it cannot be seen.
+    unseen: bool,
+}
+
 impl ProcessTable {
-    /// A sample of all tasks of these processes, provided that none of them can run by itself.
-    pub fn stillness<'p>(&self, processes: impl IntoIterator<Item = &'p Process>) -> Result<Stillness, Restless> {
+    /// A sample of all tasks of these processes, provided that none of them can run by itself within the horizon.
+    pub fn stillness<'p>(
+        &self,
+        processes: impl IntoIterator<Item = &'p Process>,
+        horizon: Horizon,
+    ) -> Result<Stillness, Restless> {
         let mut stillness = Stillness::default();
         for process in processes {
-            self.still_process(process, &mut stillness)?;
+            if process.state == 'R' {
+                return Err(restless(process, "is running"));
+            }
+            let each = |task, status: &Status, moves: Result<(), Moves>| {
+                stillness.tasks.push((task, status.voluntary, status.involuntary));
+                moves.map_err(|moves| restless(process, &moves.why))
+            };
+            self.each_task(process, horizon, each)?;
         }
         Ok(stillness)
+    }
+
+    /// All tasks of these processes that live, with what they have done so far; `None` if one is just going away.
+    pub fn motions(&self, processes: &[Process], horizon: Horizon) -> Option<Vec<Motion>> {
+        let mut motions = Vec::new();
+        for process in processes {
+            let each = |task, status: &Status, moves: Result<(), Moves>| {
+                let used = processor_time(process.seen_as, task);
+                let (moves, unseen) = moves.map_or_else(|moves| (true, moves.unseen), |()| (false, false));
+                motions.push(Motion { task, moves, unseen, sleeps: status.voluntary, used });
+                Ok(())
+            };
+            self.each_task(process, horizon, each).ok()?;
+        }
+        Some(motions)
     }
 
     /// What a process does with SIGCHLD.
@@ -37,49 +75,60 @@ impl ProcessTable {
         })
     }
 
-    fn still_process(&self, process: &Process, stillness: &mut Stillness) -> Result<(), Restless> {
-        let restless = |why: &str| Restless(format!("process {} ({}) {why}", process.pid, process.name));
-        if process.state == 'R' {
-            return Err(restless("is running"));
-        }
+    /// Looks at each task of a process, and says whether it can run by itself.
+    fn each_task(
+        &self,
+        process: &Process,
+        horizon: Horizon,
+        mut each: impl FnMut(i32, &Status, Result<(), Moves>) -> Result<(), Restless>,
+    ) -> Result<(), Restless> {
         let tasks = task_ids(process.seen_as);
         if tasks.is_empty() {
-            return Err(restless("is going away"));
+            return Err(restless(process, "is going away"));
         }
-        let mut zombies = 0;
-        for task in &tasks {
+        let mut timers = None;
+        for task in tasks {
             let folder = format!("/proc/{}/task/{task}", process.seen_as);
-            let status = read_text(&format!("{folder}/status")).map_err(|_| restless("is going away"))?;
-            let status = Status::parse(&status).ok_or_else(|| restless("cannot be read"))?;
-            stillness.tasks.push((*task, status.voluntary, status.involuntary));
-            match status.state {
-                'Z' => {
-                    zombies += 1;
-                    continue;
-                }
-                // A stopped task goes on by SIGCONT or SIGKILL alone, which only the runner or another task can send.
-                'T' => continue,
-                'S' => {}
-                letter => return Err(restless(&format!("is in state {letter}"))),
+            let status = read_text(&format!("{folder}/status")).map_err(|_| restless(process, "is going away"))?;
+            let status = Status::parse(&status).ok_or_else(|| restless(process, "cannot be read"))?;
+            let mut moves = self.task_moves(process, &folder, &status, horizon);
+            if moves.is_ok() && status.state != 'Z' {
+                // They are the process's: one look serves all its tasks.
+                let timers = timers.get_or_insert_with(|| self.without_timers(process, horizon));
+                moves = timers.clone().map_err(|why| Moves { why, unseen: true });
             }
-            if status.deliverable != 0 {
-                return Err(restless("has a signal to handle"));
-            }
-            if status.caught & SIGALRM_BIT != 0 {
-                return Err(restless("handles SIGALRM and may have set an alarm"));
-            }
-            let line = read_text(&format!("{folder}/syscall")).map_err(|_| restless("cannot be looked into"))?;
-            let call = Call::parse(&line).ok_or_else(|| restless("is not asleep in a system call"))?;
-            self.unlimited(process, call, &folder).map_err(|why| restless(&why))?;
+            each(task, &status, moves)?;
         }
-        if zombies < tasks.len() { self.without_timers(process).map_err(|why| restless(&why)) } else { Ok(()) }
+        Ok(())
     }
 
-    fn unlimited(&self, process: &Process, call: Call, folder: &str) -> Result<(), String> {
+    fn task_moves(&self, process: &Process, folder: &str, status: &Status, horizon: Horizon) -> Result<(), Moves> {
+        let moves = |why: &str| Moves { why: why.to_owned(), unseen: false };
+        match status.state {
+            // A stopped task goes on by SIGCONT or SIGKILL alone, which only the runner or another task can send.
+            'Z' | 'T' => return Ok(()),
+            'S' => {}
+            'R' => return Err(moves("is running")),
+            letter => return Err(moves(&format!("is in state {letter}"))),
+        }
+        if status.deliverable != 0 {
+            return Err(moves("has a signal to handle"));
+        }
+        if status.caught & SIGALRM_BIT != 0 {
+            return Err(Moves { why: "handles SIGALRM and may have set an alarm".into(), unseen: true });
+        }
+        let line = read_text(&format!("{folder}/syscall")).map_err(|_| moves("cannot be looked into"))?;
+        let call = Call::parse(&line).ok_or_else(|| moves("is not asleep in a system call"))?;
+        self.sleeps_on(process, call, folder, horizon).map_err(|why| moves(&why))
+    }
+
+    /// Whether a call sleeps until nobody waits any more.
+    fn sleeps_on(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<(), String> {
         let name = call.family().unwrap_or("some call");
         let receiving = match call.patience() {
             Patience::Unlimited => return Ok(()),
             Patience::Limited if restarted_poll(call, folder) => return Ok(()),
+            Patience::Limited if sleeps_long(process, call, horizon) => return Ok(()),
             Patience::Limited => return Err(format!("sleeps in {name}, perhaps for a time")),
             Patience::Receiving => true,
             Patience::Sending => false,
@@ -96,15 +145,16 @@ impl ProcessTable {
         } else {
             getsockopt(&copy.as_fd(), sockopt::SendTimeout)
         };
-        match time_out {
-            Ok(time) if time.tv_sec() == 0 && time.tv_usec() == 0 => Ok(()),
-            Ok(_) => Err(format!("sleeps in {name} on a socket with a time-out")),
-            Err(errno) => Err(unseen(errno.into())),
+        let time_out = time_out.map_err(|errno| unseen(errno.into()))?;
+        let length = Duration::from_micros(time_out.num_microseconds().unsigned_abs());
+        if length.is_zero() || horizon.is_within_sleep(length) {
+            return Ok(());
         }
+        Err(format!("sleeps in {name} on a socket with a time-out"))
     }
 
     /// Timers that work while a process sleeps: POSIX timers, timer descriptors, rings of requests.
-    fn without_timers(&self, process: &Process) -> Result<(), String> {
+    fn without_timers(&self, process: &Process, horizon: Horizon) -> Result<(), String> {
         // The file is there only in kernels with checkpoint support; without it a timer shows as its signal's handler.
         if read_text(&format!("/proc/{}/timers", process.seen_as)).is_ok_and(|text| !text.is_empty()) {
             return Err("has a POSIX timer".into());
@@ -116,11 +166,65 @@ impl ProcessTable {
                 return Err("uses io_uring".into());
             }
             if link.contains("[timerfd]") {
-                return Err("has a timer descriptor".into());
+                let text = read_text(&format!("/proc/{}/fdinfo/{}", process.seen_as, descriptor.number));
+                let left = text.ok().and_then(|text| timer_left(&text));
+                if left.is_none_or(|left| !left.is_zero() && !horizon.is_within_rest(left)) {
+                    return Err("has a timer descriptor".into());
+                }
             }
         }
         Ok(())
     }
+}
+
+fn restless(process: &Process, why: &str) -> Restless {
+    Restless(format!("process {} ({}) {why}", process.pid, process.name))
+}
+
+/// Whether the time of a limited call is known, and lasts until nobody waits any more.
+fn sleeps_long(process: &Process, call: Call, horizon: Horizon) -> bool {
+    let memory = |address| read_pair(process, address);
+    let seconds = |(whole, part): (i64, i64), unit: u64| {
+        let whole = Duration::from_secs(u64::try_from(whole).unwrap_or(0));
+        whole.saturating_add(Duration::from_nanos(u64::try_from(part).unwrap_or(0).saturating_mul(unit)))
+    };
+    match call.time_out() {
+        None => false,
+        Some(TimeOut::Given(length)) => horizon.is_within_sleep(length),
+        Some(TimeOut::Timespec(address)) => {
+            memory(address).is_some_and(|pair| horizon.is_within_sleep(seconds(pair, 1)))
+        }
+        Some(TimeOut::Timeval(address)) => {
+            memory(address).is_some_and(|pair| horizon.is_within_sleep(seconds(pair, 1000)))
+        }
+        Some(TimeOut::Moment(address, clock)) => {
+            let now = ClockId::from_raw(clock).now();
+            let (Some(then), Ok(now)) = (memory(address), now) else { return false };
+            let left = seconds(then, 1).saturating_sub(seconds((now.tv_sec(), now.tv_nsec()), 1));
+            horizon.is_within_rest(left)
+        }
+    }
+}
+
+/// Two words of a process's memory: a `struct timespec` or `struct timeval` of a 64-bit program.
+fn read_pair(process: &Process, address: u64) -> Option<(i64, i64)> {
+    let mut bytes = [0u8; 16];
+    File::open(format!("/proc/{}/mem", process.seen_as)).ok()?.read_exact_at(&mut bytes, address).ok()?;
+    let (first, second) = bytes.split_at(8);
+    Some((i64::from_ne_bytes(first.try_into().ok()?), i64::from_ne_bytes(second.try_into().ok()?)))
+}
+
+/// The time until a timer descriptor fires, of `/proc/PID/fdinfo/N`; zero: it is not set.
+fn timer_left(text: &str) -> Option<Duration> {
+    let pair = text.lines().find_map(|line| line.strip_prefix("it_value: (")?.strip_suffix(')'))?;
+    let (seconds, nanos) = pair.split_once(", ")?;
+    Some(Duration::new(seconds.parse().ok()?, nanos.parse().ok()?))
+}
+
+/// The processor time that a task has used, of `/proc/PID/task/TID/schedstat`.
+fn processor_time(pid: i32, task: i32) -> Option<Duration> {
+    let text = read_text(&format!("/proc/{pid}/task/{task}/schedstat")).ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
 }
 
 /// A poll that was interrupted by SIGSTOP goes on as restart_syscall, with the arguments that it had: an unlimited one

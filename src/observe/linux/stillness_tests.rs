@@ -14,7 +14,7 @@ use rstest::rstest;
 
 use super::ProcessTable;
 use super::stillness::Status;
-use crate::observe::{Process, Restless, Stillness};
+use crate::observe::{Horizon, Process, Restless, Stillness};
 
 /// A child that is killed and reaped at the end of a test.
 struct Child(Pid);
@@ -39,7 +39,7 @@ impl Child {
     }
 
     fn look(&self) -> Result<Stillness, Restless> {
-        ProcessTable::Own.stillness(&[self.process().unwrap()])
+        ProcessTable::Own.stillness(&[self.process().unwrap()], Horizon::NONE)
     }
 
     /// Looks until it is still, for at most two seconds; the last reason why it is not.
