@@ -60,6 +60,8 @@ pub struct Motion {
     pub task: i32,
     /// It may do something by itself within the horizon.
     pub moves: bool,
+    /// It has a processor, or waits for one.
+    pub running: bool,
     /// It is asleep, and what may wake it cannot be seen.
     pub unseen: bool,
     /// How often it has gone to sleep.
@@ -160,7 +162,7 @@ mod tests {
     }
 
     fn motion(moves: bool, sleeps: u64, used: u64) -> Motion {
-        Motion { task: 1, moves, unseen: false, sleeps, used: Some(Duration::from_millis(used)) }
+        Motion { task: 1, moves, running: false, unseen: false, sleeps, used: Some(Duration::from_millis(used)) }
     }
 
     #[rstest]

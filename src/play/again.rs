@@ -93,6 +93,7 @@ impl Scene {
             .values_mut()
             .filter(|program| program.role == Role::Client)
             .for_each(|program| program.end_input());
+        self.stir();
         self.settle()?;
         self.look()?;
         Ok(())

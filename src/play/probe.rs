@@ -10,21 +10,28 @@ use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timi
 impl Scene {
     /// Starts the server and watches how it handles two clients.
     pub fn probe(&mut self) -> Result<ProbeResult, Outcome> {
-        match self.observe_model() {
-            Ok(model) => {
-                let ordinary = match self.ordinary() {
-                    Ok(ordinary) => Some(ordinary),
-                    Err(Stop::Miss(_)) => None,
-                    Err(Stop::Outcome(outcome)) => return Err(outcome),
-                };
-                Ok(ProbeResult { model: Some(model), unseen: None, ordinary })
-            }
+        let model = match self.observe_model() {
+            Ok(model) => model,
             Err(Stop::Miss(miss)) => {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
-                Ok(ProbeResult { model: None, unseen, ordinary: None })
+                return Ok(ProbeResult { unseen, ..ProbeResult::default() });
             }
-            Err(Stop::Outcome(outcome)) => Err(outcome),
-        }
+            Err(Stop::Outcome(outcome)) => return Err(outcome),
+        };
+        let before = self.running_tasks();
+        let ordinary = match self.ordinary() {
+            Ok(ordinary) => Some(ordinary),
+            Err(Stop::Miss(_)) => None,
+            Err(Stop::Outcome(outcome)) => return Err(outcome),
+        };
+        let spins = self.running_tasks().iter().any(|task| before.contains(task));
+        Ok(ProbeResult { model: Some(model), unseen: None, ordinary, spins })
+    }
+
+    /// The tasks that were still running when the stage was settled last.
+    fn running_tasks(&self) -> Vec<i32> {
+        let last = self.motion.as_ref().map_or(&[][..], |(_, last)| last);
+        last.iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
     }
 
     fn observe_model(&mut self) -> Result<Model, Stop> {

@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use super::peer::{Ended, Peer};
 use super::program::Program;
 use super::superserver::Superserver;
-use crate::observe::{DescriptorKind, End, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
+use crate::observe::{DescriptorKind, End, Motion, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
 use crate::scenario::Role;
 use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
@@ -46,6 +46,12 @@ pub struct Scene {
     init: i32,
     player: i32,
     since: Instant,
+    /// When data moved last.
+    pub last_traffic: Instant,
+    /// Since when nothing has moved that shows: neither the runner nor data nor what is looked at.
+    pub quiet_since: Instant,
+    /// What every task had done when it was looked at first since then, and what it has done at the last look.
+    pub motion: Option<(Vec<Motion>, Vec<Motion>)>,
     teller: Teller,
     waits: bool,
 }
@@ -118,6 +124,9 @@ impl Scene {
             init: surroundings.init,
             player: nix::unistd::getpid().as_raw(),
             since: Instant::now(),
+            last_traffic: Instant::now(),
+            quiet_since: Instant::now(),
+            motion: None,
             teller,
             waits: false,
         })
@@ -129,11 +138,17 @@ impl Scene {
     }
 
     /// Lets the runner know, once, that this play waits and that another one may use the time.
-    pub fn let_others_play(&mut self) {
+    pub fn let_others_play(&mut self, busy: bool) {
         if !self.waits {
             self.waits = true;
-            (self.teller)(&Record::Waits);
+            (self.teller)(&Record::Waits { busy });
         }
+    }
+
+    /// Something has moved that shows: what was seen of tasks that go round in circles counts no more.
+    pub fn stir(&mut self) {
+        self.quiet_since = Instant::now();
+        self.motion = None;
     }
 
     /// The time since the stage was ready.
@@ -166,12 +181,13 @@ impl Scene {
     /// Reads and sends everything that can be without waiting. Returns whether anything moved.
     pub fn pump(&mut self) -> bool {
         let mut moved = self.superserve();
+        let mut traffic = moved;
         let sent = self.sent();
         let mut notes = Vec::new();
         for (name, peer) in &mut self.peers {
             let before = peer.ended;
             peer.inbox.allow(sent);
-            moved |= peer.turn(&mut self.scratch);
+            traffic |= peer.turn(&mut self.scratch);
             match (before, peer.ended) {
                 (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
                 (None, Some(Ended::Reset)) => notes.push(format!("{name} gets ECONNRESET: a RST has come")),
@@ -182,7 +198,10 @@ impl Scene {
             let before = program.end;
             program.stdout.allow(sent);
             program.stderr.allow(sent);
-            moved |= program.turn(&mut self.scratch);
+            let turned = program.turn(&mut self.scratch);
+            moved |= turned;
+            // What a server prints is no answer to anybody.
+            traffic |= turned && program.role == Role::Client;
             if let (None, Some(end)) = (before, program.end) {
                 notes.push(format!("{name} ({}) {end}", program.pid));
             }
@@ -190,7 +209,11 @@ impl Scene {
         for note in notes {
             self.note(note);
         }
-        moved
+        if traffic {
+            self.last_traffic = Instant::now();
+            self.stir();
+        }
+        moved | traffic
     }
 
     /// How many bytes the runner has sent and typed: no echo is longer.

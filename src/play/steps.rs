@@ -6,7 +6,6 @@ use super::expect::{Subject, manner, wants_view};
 use super::peer::Peer;
 use super::program::Baseline;
 use super::scene::Scene;
-use super::traffic::SMALL_BACKLOG;
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, Waited};
 use super::wording::expected;
@@ -90,13 +89,16 @@ pub fn trouble<T>(why: impl Into<String>) -> Result<T, Stop> {
 impl Scene {
     /// Does one step.
     pub fn act(&mut self, action: &Action) -> Result<(), Stop> {
+        if !matches!(action, Action::Expect { .. } | Action::Settle | Action::Baseline { .. }) {
+            self.stir();
+        }
         match action {
             Action::Start(start) => self.start(start),
             Action::Connect { peers, address } => {
                 let to = self.destination(address.as_deref())?;
                 let mut accepts = true;
                 for (index, name) in peers.iter().enumerate() {
-                    if index >= SMALL_BACKLOG && accepts {
+                    if index > 0 && accepts {
                         accepts = self.let_accept()?;
                     }
                     self.connect(name, to)?;

@@ -17,7 +17,7 @@ use crate::scenario::{CheckKind, Form, Payload, Role, Timing, show};
 use crate::tcp::TcpState;
 
 /// The book's smallest backlog is 5 (UNPv1 §4.5); so many connections fit into any.
-pub const SMALL_BACKLOG: usize = 4;
+const SMALL_BACKLOG: u32 = 4;
 
 impl Scene {
     pub fn destination(&self, address: Option<&str>) -> Result<SocketAddr, Stop> {
@@ -36,7 +36,7 @@ impl Scene {
         let waits = |socket: &Socket| {
             socket.state == TcpState::Listen
                 && socket.pair.local.port() == port
-                && socket.unread as usize >= SMALL_BACKLOG
+                && socket.unread >= SMALL_BACKLOG.min(socket.unsent.max(1))
         };
         if !self.list_sockets()?.iter().any(waits) {
             return Ok(true);
@@ -234,6 +234,7 @@ impl Scene {
     pub fn leave(&mut self, name: &str) -> Result<(), Stop> {
         let pair = self.peers.get(name).map(|peer| peer.pair);
         self.peers.remove(name);
+        self.stir();
         let waited = self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| {
             let Some(pair) = pair else { return Ok(Finding::Never("nothing can be seen".into())) };
             Ok(match scene.socket_state(pair.reversed())? {

@@ -62,7 +62,7 @@ impl Ordinary {
 }
 
 /// What the probe found out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ProbeResult {
     /// How the server handles its clients; `None` if it could not be seen.
     pub model: Option<Model>,
@@ -70,6 +70,8 @@ pub struct ProbeResult {
     pub unseen: Option<String>,
     /// What ordinary clients leave behind.
     pub ordinary: Option<Ordinary>,
+    /// A task of the server keeps a processor busy with nothing to do: what it does not change soon it never changes.
+    pub spins: bool,
 }
 
 impl From<std::io::Error> for Outcome {

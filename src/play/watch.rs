@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
-use crate::observe::{Deeds, Horizon, Motion, Restless, Stillness, all_have_done, sockets_at_rest};
+use crate::observe::{Deeds, Horizon, Restless, Stillness, all_have_done, sockets_at_rest};
 use crate::scenario::Timing;
 
 /// How long an expectation is given where rest cannot be seen.
@@ -17,13 +17,16 @@ const QUIET: Duration = Duration::from_millis(300);
 /// What every task that moves must have done while it held: a sleeper may act when it wakes, so it must have woken.
 const QUIET_DEEDS: Deeds = Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true };
 /// It need not hold that long if every task that moves is seen to go round in circles.
-const SHORT_QUIET: Duration = Duration::from_millis(100);
-const SHORT_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(50), unseen: false };
+const SHORT_QUIET: Duration = Duration::from_millis(50);
+const SHORT_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(25), unseen: false };
 /// Nor is there any use in waiting for a program that goes round in circles for so long.
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 const SHORT_PATIENCE_DEEDS: Deeds = Deeds { sleeps: 4, used: Duration::from_millis(250), unseen: false };
-/// So long after a change comes the first look at what moves: what comes to rest has mostly done so before.
-const BEFORE_MOTION: Duration = Duration::from_millis(20);
+/// The same for a server that is known to keep a processor busy with nothing to do: its circles are short.
+const SPIN_QUIET: Duration = Duration::from_millis(10);
+const SPIN_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(5), unseen: false };
+/// So long after the beginning comes the first look at what moves: what comes to rest has mostly done so before.
+const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// How many times its length a deadline can move on while data moves.
 const MOST_EXTENSIONS: u32 = 10;
 /// The first and the longest pause between two looks, if nothing wakes us before.
@@ -117,20 +120,10 @@ impl Scene {
         };
         let mut rest = RestWatch::default();
         let mut pause = SHORTEST_PAUSE;
-        let mut looks = 0;
+        let (mut looks, mut held) = (0, None);
         let begun = Instant::now();
-        // When data moved last and lengthened the deadline by that, and since when it has held or not.
-        let (mut since, mut same_since, mut held) = (begun, begun, false);
-        let mut data_moved = begun;
         loop {
             let moved = self.pump();
-            if moved {
-                data_moved = Instant::now();
-            }
-            if moved && !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS {
-                // As long as data moves nobody is waiting in vain.
-                since = Instant::now();
-            }
             rest.between(self, moved)?;
             let view = if wants_view { Some(self.look()?) } else { None };
             let finding = find(self, view.as_ref())?;
@@ -145,38 +138,33 @@ impl Scene {
                 _ => {}
             }
             let holds = finding == Finding::Holds;
-            if holds != held {
-                (same_since, held) = (Instant::now(), holds);
-                rest.forget_motion();
+            if held.replace(holds).is_some_and(|before| before != holds) {
+                self.stir();
             }
+            // As long as data moves nobody is waiting in vain.
+            let moving = !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS;
+            let since = if moving { begun.max(self.last_traffic) } else { begun };
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
             let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(since.elapsed()) };
             let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives) && rest.sample(self, horizon)?;
             looks += 1;
-            let same_for = same_since.elapsed();
-            if !at_rest && same_for >= BEFORE_MOTION {
-                rest.look_at_motion(self, horizon)?;
-                self.let_others_play();
+            if !at_rest && (self.request.spins || begun.elapsed() >= BEFORE_MOTION) {
+                self.look_at_motion(horizon)?;
             }
             match finding {
+                Finding::NotYet(observed) if at_rest => {
+                    return over(Waited::Failed(self.at_rest(&observed)), None);
+                }
                 Finding::NotYet(observed) => {
-                    if at_rest {
-                        return over(Waited::Failed(self.at_rest(&observed)), None);
-                    }
-                    let waited = since.elapsed();
-                    let in_circles = timing == Timing::Natural
-                        && waited.min(same_for) >= SHORT_PATIENCE
-                        && rest.moved_in_vain(self, &SHORT_PATIENCE_DEEDS)?;
-                    if looks >= FEWEST_LOOKS && (waited >= patience || in_circles) {
+                    let enough = since.elapsed() >= patience || (timing == Timing::Natural && self.waits_in_vain()?);
+                    if looks >= FEWEST_LOOKS && enough {
                         let why = rest.restless();
-                        let failed = format!("{observed}, after {} ms ({why})", waited.as_millis());
-                        return over(Waited::Failed(failed), Some(why));
+                        let waited = since.elapsed().as_millis();
+                        return over(Waited::Failed(format!("{observed}, after {waited} ms ({why})")), Some(why));
                     }
                 }
                 _ if at_rest => return over(Waited::Held, None),
-                _ if rest.held_long_enough(self, timing, same_for, data_moved.elapsed())? => {
-                    return over(Waited::Held, Some(rest.restless()));
-                }
+                _ if self.has_held_enough(timing, begun)? => return over(Waited::Held, Some(rest.restless())),
                 _ => {}
             }
             self.wait(pause);
@@ -184,6 +172,48 @@ impl Scene {
                 pause = (pause * 3 / 2).min(LONGEST_PAUSE);
             }
         }
+    }
+
+    /// Looks at what every task has done.
+    fn look_at_motion(&mut self, horizon: Horizon) -> io::Result<()> {
+        let Some(now) = self.processes.motions(&self.list_processes()?, horizon) else { return Ok(()) };
+        match &mut self.motion {
+            None => self.motion = Some((now.clone(), now)),
+            Some((_, last)) => {
+                let busy = now.iter().any(|task| task.running);
+                *last = now;
+                self.let_others_play(busy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every task that moves has done so much since anything happened.
+    fn has_moved_in_vain(&self, deeds: &Deeds) -> bool {
+        self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, deeds))
+    }
+
+    /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
+    fn waits_in_vain(&mut self) -> io::Result<bool> {
+        let long = self.quiet_since.elapsed() >= SHORT_PATIENCE && self.has_moved_in_vain(&SHORT_PATIENCE_DEEDS);
+        Ok(long && sockets_at_rest(&self.list_sockets()?).is_ok())
+    }
+
+    /// Whether what holds is believed though rest was not seen.
+    fn has_held_enough(&mut self, timing: Timing, begun: Instant) -> io::Result<bool> {
+        let longest = match timing {
+            Timing::For(time) => return Ok(begun.elapsed() >= time),
+            Timing::Within(time) => time.min(PATIENCE),
+            Timing::Natural | Timing::Now => PATIENCE,
+        };
+        let quiet = self.quiet_since.elapsed();
+        let (short, deeds) =
+            if self.request.spins { (SPIN_QUIET, SPIN_QUIET_DEEDS) } else { (SHORT_QUIET, SHORT_QUIET_DEEDS) };
+        Ok(begun.elapsed() >= longest
+            || (quiet >= QUIET.min(longest) && self.has_moved_in_vain(&QUIET_DEEDS))
+            || (quiet >= short.min(longest)
+                && self.has_moved_in_vain(&deeds)
+                && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }
 
     fn at_rest(&self, observed: &str) -> String {
@@ -197,8 +227,6 @@ struct RestWatch {
     previous: Option<Stillness>,
     calm: bool,
     why: Option<Restless>,
-    /// What every task had done when the looking at what moves began, and what it has done now.
-    motion: Option<(Vec<Motion>, Vec<Motion>)>,
 }
 
 impl RestWatch {
@@ -229,46 +257,6 @@ impl RestWatch {
                 Ok(false)
             }
         }
-    }
-
-    fn forget_motion(&mut self) {
-        self.motion = None;
-    }
-
-    /// Looks at what every task has done.
-    fn look_at_motion(&mut self, scene: &Scene, horizon: Horizon) -> io::Result<()> {
-        let Some(now) = scene.processes.motions(&scene.list_processes()?, horizon) else { return Ok(()) };
-        match &mut self.motion {
-            Some((_, last)) => *last = now,
-            None => self.motion = Some((now.clone(), now)),
-        }
-        Ok(())
-    }
-
-    /// Whether every task that moves has done so much since the looking began, and nothing is under way between sockets.
-    fn moved_in_vain(&self, scene: &mut Scene, deeds: &Deeds) -> io::Result<bool> {
-        let in_vain = self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, deeds));
-        Ok(in_vain && sockets_at_rest(&scene.list_sockets()?).is_ok())
-    }
-
-    /// Whether what has held for so long is believed though rest was not seen.
-    fn held_long_enough(
-        &self,
-        scene: &mut Scene,
-        timing: Timing,
-        held: Duration,
-        no_data: Duration,
-    ) -> io::Result<bool> {
-        let quiet = held.min(no_data);
-        let longest = match timing {
-            Timing::For(time) => return Ok(held >= time),
-            Timing::Within(time) => time.min(PATIENCE),
-            Timing::Natural | Timing::Now => PATIENCE,
-        };
-        let woken = || self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, &QUIET_DEEDS));
-        Ok(held >= longest
-            || (quiet >= QUIET.min(longest) && woken())
-            || (quiet >= SHORT_QUIET.min(longest) && self.moved_in_vain(scene, &SHORT_QUIET_DEEDS)?))
     }
 
     fn restless(&self) -> Restless {

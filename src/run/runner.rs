@@ -112,6 +112,7 @@ impl Setting {
                 root: nix::unistd::Uid::effective().is_root(),
                 model: None,
                 ordinary: None,
+                spins: false,
             };
             request.port = request.play_port();
             let mut stage = Stage::start(isolation)?;
@@ -120,9 +121,9 @@ impl Setting {
                     let probed = match record {
                         Record::Probed(probed) => probed,
                         Record::Played(Outcome::Error(why) | Outcome::Skip(why)) => {
-                            ProbeResult { model: None, unseen: Some(why), ordinary: None }
+                            ProbeResult { unseen: Some(why), ..ProbeResult::default() }
                         }
-                        _ => ProbeResult { model: None, unseen: None, ordinary: None },
+                        _ => ProbeResult::default(),
                     };
                     request.port = settings.port;
                     return Ok((Setting::new(request, settings, probed), Environment { isolation, refused }, stage));
@@ -142,6 +143,7 @@ impl Setting {
     fn new(mut request: Request, settings: &Settings, probed: ProbeResult) -> Setting {
         request.model = settings.model.or(probed.model);
         request.ordinary = probed.ordinary;
+        request.spins = probed.spins;
         let given = |role: Role| settings.given.contains(&role);
         let info = SubjectInfo {
             server: (settings.server.clone(), given(Role::Server)),
@@ -218,7 +220,7 @@ impl Setting {
         request.port = request.play_port();
         let observe = |record: &Record| match record {
             Record::Event { at, text } => timeline.push(Event { at: *at, text: text.clone() }),
-            Record::Waits => slot.lend(),
+            Record::Waits { busy } => slot.lend(*busy),
             _ => {}
         };
         let played = match stage.take().map_or_else(|| Stage::start(request.isolation), Ok) {

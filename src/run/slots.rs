@@ -1,41 +1,57 @@
 //! How many plays go on at a time: one for each job, and those that only wait.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The places for plays that use a processor.
 pub struct Slots {
-    free: Mutex<usize>,
+    state: Mutex<State>,
     one_is_free: Condvar,
+}
+
+struct State {
+    free: usize,
+    /// How many more places may be lent by plays whose subject keeps a processor busy.
+    busy: usize,
 }
 
 /// The place of one thread, which it can lend to others while its play waits.
 pub struct Slot<'s> {
     slots: &'s Slots,
     held: bool,
+    lent_busy: bool,
 }
 
 impl Slots {
     /// So many places.
     pub fn new(number: usize) -> Slots {
-        Slots { free: Mutex::new(number), one_is_free: Condvar::new() }
+        Slots { state: Mutex::new(State { free: number, busy: number }), one_is_free: Condvar::new() }
     }
 
     /// Waits for a place.
     pub fn take(&self) -> Slot<'_> {
-        let mut slot = Slot { slots: self, held: false };
+        let mut slot = Slot { slots: self, held: false, lent_busy: false };
         slot.regain();
         slot
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Slot<'_> {
-    /// Lets another play have the place.
-    pub fn lend(&mut self) {
-        if self.held {
-            self.held = false;
-            *self.slots.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-            self.slots.one_is_free.notify_one();
+    /// Lets another play have the place; if a processor is kept busy meanwhile, only as many do that as there are places.
+    pub fn lend(&mut self, busy: bool) {
+        let mut state = self.slots.state();
+        if !self.held || (busy && state.busy == 0) {
+            return;
         }
+        if busy {
+            state.busy -= 1;
+        }
+        state.free += 1;
+        (self.held, self.lent_busy) = (false, busy);
+        self.slots.one_is_free.notify_one();
     }
 
     /// Waits until there is a place again.
@@ -43,16 +59,22 @@ impl Slot<'_> {
         if self.held {
             return;
         }
-        let free = self.slots.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = self.slots.one_is_free.wait_while(free, |free| *free == 0);
-        *wait.unwrap_or_else(PoisonError::into_inner) -= 1;
+        let mut state = self.slots.state();
+        state.busy += usize::from(std::mem::take(&mut self.lent_busy));
+        let wait = self.slots.one_is_free.wait_while(state, |state| state.free == 0);
+        wait.unwrap_or_else(PoisonError::into_inner).free -= 1;
         self.held = true;
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.lend();
+        let mut state = self.slots.state();
+        state.busy += usize::from(self.lent_busy);
+        if self.held {
+            state.free += 1;
+            self.slots.one_is_free.notify_one();
+        }
     }
 }
 
@@ -64,15 +86,28 @@ mod tests {
     fn a_place_that_is_lent_can_be_taken() {
         let slots = Slots::new(1);
         let mut first = slots.take();
-        first.lend();
-        first.lend();
+        first.lend(false);
+        first.lend(false);
         let second = slots.take();
-        assert_eq!(*slots.free.lock().unwrap(), 0);
+        assert_eq!(slots.state().free, 0);
         std::thread::scope(|scope| {
             let regained = scope.spawn(move || first.regain());
             drop(second);
             regained.join().unwrap();
         });
-        assert_eq!(*slots.free.lock().unwrap(), 1);
+        assert_eq!(slots.state().free, 1);
+    }
+
+    #[test]
+    fn places_with_a_busy_processor_are_lent_only_as_often_as_there_are_places() {
+        let slots = Slots::new(1);
+        let mut first = slots.take();
+        first.lend(true);
+        let mut second = slots.take();
+        second.lend(true);
+        assert_eq!(slots.state().free, 0);
+        drop(first);
+        second.lend(true);
+        assert_eq!(slots.state().free, 1);
     }
 }

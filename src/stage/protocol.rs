@@ -83,6 +83,8 @@ pub struct Request {
     pub model: Option<Model>,
     /// What one ordinary client leaves behind on this server, if that is known.
     pub ordinary: Option<Ordinary>,
+    /// Whether a task of the server is known to keep a processor busy with nothing to do.
+    pub spins: bool,
 }
 
 /// What can be played.
@@ -111,8 +113,11 @@ pub enum Record {
         /// What.
         text: String,
     },
-    /// The play waits for something that may take long, and needs next to no processor time of the runner's meanwhile.
-    Waits,
+    /// The play waits for something that may take long.
+    Waits {
+        /// A program of the subject keeps a processor busy meanwhile.
+        busy: bool,
+    },
     /// The play came to its end.
     Played(Outcome),
     /// The probe came to its end.

@@ -52,7 +52,8 @@ impl ProcessTable {
             let each = |task, status: &Status, moves: Result<(), Moves>| {
                 let used = processor_time(process.seen_as, task);
                 let (moves, unseen) = moves.map_or_else(|moves| (true, moves.unseen), |()| (false, false));
-                motions.push(Motion { task, moves, unseen, sleeps: status.voluntary, used });
+                let running = status.state == 'R';
+                motions.push(Motion { task, moves, running, unseen, sleeps: status.voluntary, used });
                 Ok(())
             };
             self.each_task(process, horizon, each).ok()?;
