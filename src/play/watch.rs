@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
-use crate::observe::{Deeds, Horizon, Restless, Stillness, all_have_done, sockets_at_rest};
+use crate::observe::{Deeds, Horizon, Process, Restless, Stillness, all_have_done, sockets_at_rest};
 use crate::scenario::Timing;
 
 /// How long an expectation is given where rest cannot be seen.
@@ -146,7 +146,11 @@ impl Scene {
             let since = if moving { begun.max(self.last_traffic) } else { begun };
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
             let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(since.elapsed()) };
-            let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives) && rest.sample(self, horizon)?;
+            let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives)
+                && match &view {
+                    Some(view) => rest.sample(self, &view.processes, horizon),
+                    None => rest.sample(self, &self.list_processes()?, horizon),
+                };
             looks += 1;
             if !at_rest && (self.request.spins || begun.elapsed() >= BEFORE_MOTION) {
                 self.look_at_motion(horizon)?;
@@ -242,19 +246,20 @@ impl RestWatch {
         Ok(())
     }
 
-    /// Takes a sample of all tasks; says whether the stage was at rest since before `between`.
-    fn sample(&mut self, scene: &mut Scene, horizon: Horizon) -> io::Result<bool> {
-        let processes = scene.list_processes()?;
-        match scene.processes.stillness(&processes, horizon) {
+    /// Takes a sample of all tasks; says whether the stage was at rest since before `between`. A process that the list,
+    /// just taken, does not have yet was made by one that it has, which has run since the last sample.
+    fn sample(&mut self, scene: &Scene, processes: &[Process], horizon: Horizon) -> bool {
+        let second = self.previous.is_some().then_some(horizon);
+        match scene.processes.stillness(processes, second) {
             Ok(stillness) => {
                 let at_rest = self.calm && self.previous.as_ref() == Some(&stillness);
                 self.previous = Some(stillness);
-                Ok(at_rest)
+                at_rest
             }
             Err(why) => {
                 self.previous = None;
                 self.why = Some(why);
-                Ok(false)
+                false
             }
         }
     }

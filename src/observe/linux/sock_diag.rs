@@ -10,6 +10,8 @@ use crate::observe::{Pair, Socket, Timer};
 use crate::tcp::TcpState;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// The older request, which asks for both families at once.
+const TCPDIAG_GETSOCK: u16 = 18;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// NLM_F_REQUEST | NLM_F_DUMP
@@ -22,6 +24,8 @@ const HEADER: usize = 16;
 const STATES: u32 = (1 << 13) - 2;
 /// sizeof(struct inet_diag_req_v2)
 const REQUEST: usize = 56;
+/// sizeof(struct inet_diag_req), of which the last 8 bytes are the states and a word of no meaning here
+const OLDER_REQUEST: usize = 60;
 /// sizeof(struct inet_diag_msg)
 const MESSAGE: usize = 72;
 
@@ -29,6 +33,8 @@ const MESSAGE: usize = 72;
 pub struct SocketTable {
     netlink: OwnedFd,
     buffer: Vec<u8>,
+    /// The kernel does not know the request for both families.
+    asks_by_family: bool,
 }
 
 impl SocketTable {
@@ -36,14 +42,18 @@ impl SocketTable {
     pub fn open() -> io::Result<SocketTable> {
         let netlink =
             socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
-        Ok(SocketTable { netlink, buffer: vec![0; 32 << 10] })
+        Ok(SocketTable { netlink, buffer: vec![0; 32 << 10], asks_by_family: false })
     }
 
     /// All TCP sockets, IPv4 and IPv6. IPv4 addresses that IPv6 sockets carry are shown as IPv4.
     pub fn list(&mut self) -> io::Result<Vec<Socket>> {
         let mut sockets = Vec::new();
-        for six in [false, true] {
-            self.dump(six, &mut sockets)?;
+        if self.asks_by_family {
+            self.dump(&Request::new(false, true).0, &mut sockets)?;
+            self.dump(&Request::new(true, true).0, &mut sockets)?;
+        } else if self.dump(&both_families(), &mut sockets).is_err() {
+            self.asks_by_family = true;
+            return self.list();
         }
         Ok(sockets)
     }
@@ -63,9 +73,8 @@ impl SocketTable {
         Ok(found.map_or(TcpState::Gone, |socket| socket.state))
     }
 
-    fn dump(&mut self, six: bool, sockets: &mut Vec<Socket>) -> io::Result<()> {
-        let request = Request::new(six, true);
-        send(self.netlink.as_raw_fd(), &request.0, MsgFlags::empty())?;
+    fn dump(&mut self, request: &[u8], sockets: &mut Vec<Socket>) -> io::Result<()> {
+        send(self.netlink.as_raw_fd(), request, MsgFlags::empty())?;
         loop {
             let length = recv(self.netlink.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
             let mut rest = &self.buffer[..length];
@@ -84,6 +93,17 @@ impl SocketTable {
             }
         }
     }
+}
+
+/// A netlink header and a struct inet_diag_req: family, two lengths, extensions; then the sockets as in [`Request`];
+/// then the states. It has no family to be of, so one walk through the kernel's tables gives both.
+fn both_families() -> [u8; HEADER + OLDER_REQUEST] {
+    let mut bytes = [0u8; HEADER + OLDER_REQUEST];
+    bytes[0..4].copy_from_slice(&((HEADER + OLDER_REQUEST) as u32).to_ne_bytes());
+    bytes[4..6].copy_from_slice(&TCPDIAG_GETSOCK.to_ne_bytes());
+    bytes[6..8].copy_from_slice(&DUMP.to_ne_bytes());
+    bytes[HEADER + 52..HEADER + 56].copy_from_slice(&STATES.to_ne_bytes());
+    bytes
 }
 
 /// A netlink header (NLM_F_REQUEST, or with NLM_F_DUMP) and a struct inet_diag_req_v2: family, protocol, extensions,
@@ -179,6 +199,25 @@ fn state(number: u8) -> Option<TcpState> {
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn one_request_gives_what_one_for_each_family_gives() {
+        let four = TcpListener::bind("127.0.0.1:0").unwrap();
+        let six = TcpListener::bind("[::1]:0");
+        let mut table = SocketTable::open().unwrap();
+        let mut listening = |by_family: bool| {
+            table.asks_by_family = by_family;
+            let mut list = table.list().unwrap();
+            assert_eq!(table.asks_by_family, by_family, "this kernel knows the request");
+            list.retain(|socket| socket.state == TcpState::Listen);
+            list.iter().map(|socket| socket.pair.local).collect::<std::collections::BTreeSet<_>>()
+        };
+        let (once, twice) = (listening(false), listening(true));
+        // Other tests open and close sockets meanwhile.
+        for own in [four.local_addr().ok(), six.as_ref().ok().and_then(|six| six.local_addr().ok())].iter().flatten() {
+            assert!(once.contains(own) && twice.contains(own), "{own}: {once:?}, {twice:?}");
+        }
+    }
 
     #[test]
     fn both_ends_of_a_connection_are_listed_with_inodes() {

@@ -24,12 +24,21 @@ struct Moves {
     unseen: bool,
 }
 
+impl Moves {
+    fn seen(why: &str) -> Moves {
+        Moves { why: why.to_owned(), unseen: false }
+    }
+}
+
 impl ProcessTable {
-    /// A sample of all tasks of these processes, provided that none of them can run by itself within the horizon.
+    /// A sample of all tasks of these processes, provided that none of them runs.
+    ///
+    /// To be called twice: if the second one equals the first, no task has run since. What each task sleeps in is looked
+    /// at in the `second` alone, which fails if one of them can run by itself within the horizon.
     pub fn stillness<'p>(
         &self,
         processes: impl IntoIterator<Item = &'p Process>,
-        horizon: Horizon,
+        second: Option<Horizon>,
     ) -> Result<Stillness, Restless> {
         let mut stillness = Stillness::default();
         for process in processes {
@@ -40,7 +49,7 @@ impl ProcessTable {
                 stillness.tasks.push((task, status.voluntary, status.involuntary));
                 moves.map_err(|moves| restless(process, &moves.why))
             };
-            self.each_task(process, horizon, each)?;
+            self.each_task(process, second, each)?;
         }
         Ok(stillness)
     }
@@ -56,7 +65,7 @@ impl ProcessTable {
                 motions.push(Motion { task, moves, running, unseen, sleeps: status.voluntary, used });
                 Ok(())
             };
-            self.each_task(process, horizon, each).ok()?;
+            self.each_task(process, Some(horizon), each).ok()?;
         }
         Some(motions)
     }
@@ -76,11 +85,11 @@ impl ProcessTable {
         })
     }
 
-    /// Looks at each task of a process, and says whether it can run by itself.
+    /// Looks at each task of a process, and says whether it runs, or can run by itself within the horizon.
     fn each_task(
         &self,
         process: &Process,
-        horizon: Horizon,
+        horizon: Option<Horizon>,
         mut each: impl FnMut(i32, &Status, Result<(), Moves>) -> Result<(), Restless>,
     ) -> Result<(), Restless> {
         let tasks = task_ids(process.seen_as);
@@ -90,41 +99,33 @@ impl ProcessTable {
         let mut timers = None;
         for task in tasks {
             let folder = format!("/proc/{}/task/{task}", process.seen_as);
+            // Before the counters: if they have not moved, this is what the task has slept in all the time.
+            let call = horizon.and_then(|_| read_text(&format!("{folder}/syscall")).ok());
             let status = read_text(&format!("{folder}/status")).map_err(|_| restless(process, "is going away"))?;
             let status = Status::parse(&status).ok_or_else(|| restless(process, "cannot be read"))?;
-            let mut moves = self.task_moves(process, &folder, &status, horizon);
-            if moves.is_ok() && status.state != 'Z' {
+            let mut moves = status.asleep();
+            if let (Some(horizon), Ok(true)) = (horizon, &moves) {
+                moves = self.sleeps_on(process, call.as_deref(), &folder, horizon).map(|()| true);
+            }
+            if let (Some(horizon), Ok(_), true) = (horizon, &moves, status.state != 'Z') {
                 // They are the process's: one look serves all its tasks.
                 let timers = timers.get_or_insert_with(|| self.without_timers(process, horizon));
-                moves = timers.clone().map_err(|why| Moves { why, unseen: true });
+                moves = timers.clone().map(|()| true).map_err(|why| Moves { why, unseen: true });
             }
-            each(task, &status, moves)?;
+            each(task, &status, moves.map(drop))?;
         }
         Ok(())
     }
 
-    fn task_moves(&self, process: &Process, folder: &str, status: &Status, horizon: Horizon) -> Result<(), Moves> {
-        let moves = |why: &str| Moves { why: why.to_owned(), unseen: false };
-        match status.state {
-            // A stopped task goes on by SIGCONT or SIGKILL alone, which only the runner or another task can send.
-            'Z' | 'T' => return Ok(()),
-            'S' => {}
-            'R' => return Err(moves("is running")),
-            letter => return Err(moves(&format!("is in state {letter}"))),
-        }
-        if status.deliverable != 0 {
-            return Err(moves("has a signal to handle"));
-        }
-        if status.caught & SIGALRM_BIT != 0 {
-            return Err(Moves { why: "handles SIGALRM and may have set an alarm".into(), unseen: true });
-        }
-        let line = read_text(&format!("{folder}/syscall")).map_err(|_| moves("cannot be looked into"))?;
-        let call = Call::parse(&line).ok_or_else(|| moves("is not asleep in a system call"))?;
-        self.sleeps_on(process, call, folder, horizon).map_err(|why| moves(&why))
+    /// Whether a task that is asleep sleeps until nobody waits any more.
+    fn sleeps_on(&self, process: &Process, call: Option<&str>, folder: &str, horizon: Horizon) -> Result<(), Moves> {
+        let line = call.ok_or_else(|| Moves::seen("cannot be looked into"))?;
+        let call = Call::parse(line).ok_or_else(|| Moves::seen("is not asleep in a system call"))?;
+        self.stays_in(process, call, folder, horizon).map_err(|why| Moves { why, unseen: false })
     }
 
     /// Whether a call sleeps until nobody waits any more.
-    fn sleeps_on(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<(), String> {
+    fn stays_in(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<(), String> {
         let name = call.family().unwrap_or("some call");
         let receiving = match call.patience() {
             Patience::Unlimited => return Ok(()),
@@ -260,5 +261,20 @@ impl Status {
             voluntary: field("voluntary_ctxt_switches")?.parse().ok()?,
             involuntary: field("nonvoluntary_ctxt_switches")?.parse().ok()?,
         })
+    }
+
+    /// `Ok(true)`: asleep in a way that something may wake it from. `Ok(false)`: only the runner or another task can.
+    fn asleep(&self) -> Result<bool, Moves> {
+        match self.state {
+            // A stopped task goes on by SIGCONT or SIGKILL alone.
+            'Z' | 'T' => Ok(false),
+            'R' => Err(Moves::seen("is running")),
+            'S' if self.deliverable != 0 => Err(Moves::seen("has a signal to handle")),
+            'S' if self.caught & SIGALRM_BIT != 0 => {
+                Err(Moves { why: "handles SIGALRM and may have set an alarm".into(), unseen: true })
+            }
+            'S' => Ok(true),
+            letter => Err(Moves::seen(&format!("is in state {letter}"))),
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Child {
     }
 
     fn look(&self) -> Result<Stillness, Restless> {
-        ProcessTable::Own.stillness(&[self.process().unwrap()], Horizon::NONE)
+        ProcessTable::Own.stillness(&[self.process().unwrap()], Some(Horizon::NONE))
     }
 
     /// Looks until it is still, for at most two seconds; the last reason why it is not.
@@ -113,10 +113,23 @@ fn in_poll_for_ever() {
     let _ = nix::poll::poll(&mut [], nix::poll::PollTimeout::NONE);
 }
 
-fn with_timer_descriptor() {
-    // SAFETY: takes integers only.
-    unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) };
+fn with_timer_descriptor(seconds: i64) {
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let spec = libc::itimerspec { it_interval: never, it_value: libc::timespec { tv_sec: seconds, ..never } };
+    // SAFETY: takes integers, and reads from a local variable.
+    unsafe {
+        let timer = libc::timerfd_create(libc::CLOCK_MONOTONIC, 0);
+        libc::timerfd_settime(timer, 0, &raw const spec, std::ptr::null_mut());
+    }
     pause();
+}
+
+fn with_timer_descriptor_that_is_set() {
+    with_timer_descriptor(100);
+}
+
+fn with_timer_descriptor_that_is_not_set() {
+    with_timer_descriptor(0);
 }
 
 fn with_posix_timer() {
@@ -157,6 +170,7 @@ fn ended() {}
 #[case::poll(in_poll_for_ever)]
 #[case::stopped(stopped)]
 #[case::zombie(ended)]
+#[case::timer_descriptor(with_timer_descriptor_that_is_not_set)]
 #[case::a_signal_that_is_blocked(with_blocked_signal)]
 fn still(#[case] act: fn()) {
     let child = Child::new(act);
@@ -170,11 +184,42 @@ fn still(#[case] act: fn()) {
 #[case::receive_time_out(in_recv_with_time_out, "time-out")]
 #[case::running(running, "is running")]
 #[case::poll_with_time_out(in_poll_with_time_out, "poll")]
-#[case::timer_descriptor(with_timer_descriptor, "timer descriptor")]
+#[case::timer_descriptor(with_timer_descriptor_that_is_set, "timer descriptor")]
 #[case::posix_timer(with_posix_timer, "timer")]
 #[case::alarm(with_alarm, "SIGALRM")]
 fn not_still(#[case] act: fn(), #[case] why: &str) {
     Child::new(act).never_still(why);
+}
+
+fn in_poll_for_a_hundred_seconds() {
+    let _ = nix::poll::poll(&mut [], 100_000u32.try_into().unwrap_or(nix::poll::PollTimeout::MAX));
+}
+
+fn in_futex_for_a_hundred_seconds() {
+    let lock = std::sync::Mutex::new(());
+    let condition = std::sync::Condvar::new();
+    if let Ok(guard) = lock.lock() {
+        let _ = condition.wait_timeout(guard, Duration::from_secs(100));
+    }
+}
+
+#[rstest]
+#[case::sleep(in_timed_sleep)]
+#[case::poll(in_poll_for_a_hundred_seconds)]
+#[case::receive(in_recv_with_time_out)]
+#[case::a_moment_of_a_clock(in_futex_for_a_hundred_seconds)]
+#[case::timer_descriptor(with_timer_descriptor_that_is_set)]
+fn a_sleep_beyond_the_horizon_is_still(#[case] act: fn()) {
+    let near = Horizon { slept: Duration::from_secs(10), awaited: Duration::from_secs(2) };
+    let child = Child::new(act);
+    let look = |horizon| ProcessTable::Own.stillness(&[child.process().unwrap()], Some(horizon));
+    let since = Instant::now();
+    while look(near).is_err() {
+        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", look(near));
+        std::thread::yield_now();
+    }
+    let far = Horizon { slept: Duration::from_secs(10), awaited: Duration::from_secs(101) };
+    assert!(look(far).is_err());
 }
 
 #[test]
