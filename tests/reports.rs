@@ -4,6 +4,9 @@
 mod github;
 #[path = "reports/runs.rs"]
 mod runs;
+#[cfg(target_os = "linux")]
+#[path = "reports/survival.rs"]
+mod survival;
 
 mod common;
 
