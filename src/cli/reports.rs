@@ -12,6 +12,7 @@ use crate::report::{Format, Wanted};
 pub struct Reports {
     wanted: Vec<Wanted>,
     place: Place,
+    fence: Option<Fence>,
 }
 
 impl Reports {
@@ -40,7 +41,12 @@ impl Reports {
                 Exit::Environment
             })?;
         }
-        Ok(Reports { wanted, place: Place::here() })
+        let github = wanted.iter().any(|wanted| wanted.format == Format::Github);
+        let fence = github.then(Fence::new).transpose().map_err(|error| {
+            complain(format!("no unguessable word is to be had: {error}"));
+            Exit::Environment
+        })?;
+        Ok(Reports { wanted, place: Place::here(), fence })
     }
 
     /// Whether the terminal's report is wanted.
@@ -56,16 +62,14 @@ impl Reports {
     /// Prints the terminal's report of a finished run, if it is wanted.
     pub fn print(&self, document: &Document) {
         if self.on_terminal() {
-            let fence = self.fence();
-            anstream::print!("{}", fence.as_ref().map(Fence::open).unwrap_or_default());
-            anstream::print!("{}", self.terminal().whole(document));
-            anstream::print!("{}", fence.as_ref().map(Fence::close).unwrap_or_default());
+            let (before, after) = self.fence().map(|fence| (fence.open(), fence.close())).unwrap_or_default();
+            anstream::print!("{before}{}{after}", self.terminal().whole(document));
         }
     }
 
     /// What keeps GitHub from obeying what is printed, where it is GitHub that reads it.
-    pub fn fence(&self) -> Option<Fence> {
-        self.wanted.iter().any(|wanted| wanted.format == Format::Github).then(Fence::new).and_then(Result::ok)
+    pub fn fence(&self) -> Option<&Fence> {
+        self.fence.as_ref()
     }
 
     /// Writes all reports but the terminal's; one that cannot be written does not keep back the others.

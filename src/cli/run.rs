@@ -54,8 +54,8 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
     }
     let reports = Reports::new(args.report)?;
     let fence = reports.fence();
-    let server = program(args.server.as_deref(), manifest.server.as_ref(), fence.as_ref())?;
-    let client = program(args.client.as_deref(), manifest.client.as_ref(), fence.as_ref())?;
+    let server = program(args.server.as_deref(), manifest.server.as_ref(), fence)?;
+    let client = program(args.client.as_deref(), manifest.client.as_ref(), fence)?;
     let mut judged: BTreeSet<Role> = BTreeSet::new();
     judged.extend(server.is_some().then_some(Role::Server));
     judged.extend(client.is_some().then_some(Role::Client));
@@ -182,13 +182,13 @@ impl Prepared {
         let on_terminal = self.reports.on_terminal();
         let mut terminal = self.reports.terminal();
         let mut progress = Progress::new(self.plan.scenarios.len() as u64);
-        let fence = self.reports.fence().filter(|_| on_terminal);
+        let (before, after) = self.reports.fence().map(|fence| (fence.open(), fence.close())).unwrap_or_default();
         let mut head_shown = false;
         let result = run(&self.plan, &self.settings, interrupted, |setting, played| {
             if on_terminal {
                 let mut head = String::new();
                 if !head_shown {
-                    head = fence.as_ref().map(Fence::open).unwrap_or_default();
+                    head = before.clone();
                     head += &terminal.head(&Subject::of(&setting.info), setting.isolation());
                     head_shown = true;
                 }
@@ -209,8 +209,7 @@ impl Prepared {
         };
         let document = Document::of(&run, self.strict);
         if on_terminal && head_shown {
-            let close = fence.map(|fence| fence.close()).unwrap_or_default();
-            anstream::print!("{}{close}", terminal.foot(&document));
+            anstream::print!("{}{after}", terminal.foot(&document));
         } else {
             self.reports.print(&document);
         }

@@ -80,7 +80,7 @@ fn details(scenario: &Scenario) -> String {
 
 /// Foreign text that shall be nothing but text: no markup, no link, no mention of anybody, no end of a cell.
 fn escaped(text: &str) -> String {
-    let harmless = |c: char| !c.is_ascii_punctuation() || matches!(c, '-' | '/' | ',' | ';' | '=' | '\'');
+    let harmless = |c: char| !c.is_ascii_punctuation() || matches!(c, '-' | '/' | ',' | ';' | '=' | '\'' | '(' | ')');
     let mut escaped = String::new();
     for c in super::super::text::plain(text).chars() {
         if harmless(c) {
