@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::Wanted;
+use crate::run::Shard;
 use crate::scenario::{Level, Model};
 use crate::stage::{Isolation, Launch};
 use crate::subject::Port;
@@ -37,6 +38,8 @@ pub enum Command {
     New(NewArgs),
     /// Play a suite against fixtures, and say what it catches
     Matrix(MatrixArgs),
+    /// Join the JSON reports of all shards into one, in every format
+    Merge(MergeArgs),
     /// Print a JSON Schema, or the reference page of the scenario language
     Schema(SchemaArgs),
     /// Run one of the reference programs
@@ -96,12 +99,29 @@ pub struct RunArgs {
     /// Play each scenario so often; verdicts that differ are an error
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// A report: `terminal`, `json`, `json=PATH`; can be given several times
+    /// A report: `terminal`, `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub report: Vec<Wanted>,
+    /// Play one of N equal parts, for several machines: `1/3` is the first of three. `forkspec merge` joins their reports
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
     /// How to keep stages apart, instead of as well as can be
     #[arg(long, value_name = "MODE")]
     pub isolation: Option<Isolation>,
+}
+
+/// The options of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The JSON reports of all shards, in any order
+    #[arg(required = true, value_name = "REPORT.json")]
+    pub reports: Vec<PathBuf>,
+    /// A report: `terminal`, `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub report: Vec<Wanted>,
+    /// Let a failed `should` count too, as it does anyway if the runs were strict
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The options of `list`.
@@ -163,6 +183,9 @@ pub struct MatrixArgs {
     /// `json` or `json=PATH`, besides the table
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub report: Vec<Wanted>,
+    /// Play one of N equal parts of the fixtures, for several machines: `1/3` is the first of three
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
     /// How to keep stages apart, instead of as well as can be
     #[arg(long, value_name = "MODE")]
     pub isolation: Option<Isolation>,

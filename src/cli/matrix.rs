@@ -32,7 +32,20 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
         complain(error);
         Exit::Usage
     };
-    let fixtures = Fixture::load(&args.fixtures).map_err(|error| usage(&error))?;
+    for wanted in &args.report {
+        if wanted.format != Format::Json {
+            return Err(usage(&"a matrix has its table and `--report json[=PATH]`, and no other report"));
+        }
+        wanted.check().map_err(|error| {
+            complain(error);
+            Exit::Environment
+        })?;
+    }
+    let mut fixtures = Fixture::load(&args.fixtures).map_err(|error| usage(&error))?;
+    fixtures.sort_by(|one, other| one.id.cmp(&other.id));
+    if let Some(shard) = args.shard {
+        fixtures = shard.part(fixtures);
+    }
     let suite = suite(&args.scenarios)?;
     let filter = Filter::new(&args.only, &[]).map_err(|error| usage(&error))?;
     let interrupted = interrupt::flag();
@@ -135,7 +148,7 @@ fn finish(args: &MatrixArgs, grid: &Grid) -> Exit {
         "caught_by_one": grid.caught_once(),
         "catches_nothing": grid.idle(),
     });
-    for wanted in args.report.iter().filter(|wanted| wanted.format == Format::Json) {
+    for wanted in &args.report {
         if let Err(error) = wanted.write_json(&document) {
             complain(error);
             return Exit::Environment;

@@ -6,7 +6,9 @@ mod explain;
 mod interrupt;
 mod list;
 mod matrix;
+mod merge;
 mod new;
+mod reports;
 mod run;
 mod schema;
 
@@ -58,6 +60,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Check(args) => check::main(&args),
         Command::Explain(args) => explain::main(&args),
         Command::New(args) => new::main(&args),
+        Command::Merge(args) => merge::main(args),
         Command::Matrix(args) => matrix::main(&args),
         Command::Schema(args) => schema::main(&args),
         // Handled before the parser; here for `--help`.

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_template_is_valid() {
-        let source = Source { path: "new.toml".into(), text: TEMPLATE.into() };
+        let source = Source { path: "new.toml".into(), text: TEMPLATE.into(), embedded: false };
         assert!(parse("new", source).is_ok());
     }
 }

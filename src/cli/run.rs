@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{RunArgs, SuiteArgs};
+use super::reports::Reports;
 use super::{Exit, complain, interrupt};
-use crate::report::{Format, Wanted, terminal};
-use crate::run::{Plan, Run, RunError, Settings, run};
+use crate::report::document::{Document, Scenario, Subject};
+use crate::report::github::Fence;
+use crate::report::terminal;
+use crate::run::{Plan, RunError, Settings, run};
 use crate::scenario::{Filter, Role, Suite, SuiteError, standard};
 use crate::stage::Launch;
 use crate::subject::{CommandError, Manifest, Part, client_command, reference, split};
@@ -31,7 +34,7 @@ pub fn main(args: RunArgs) -> Exit {
 struct Prepared {
     plan: Plan,
     settings: Settings,
-    reports: Vec<Wanted>,
+    reports: Reports,
     strict: bool,
 }
 
@@ -49,8 +52,10 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
     if args.report.is_empty() {
         args.report = manifest.report.iter().map(|text| text.parse()).collect::<Result<_, String>>().map_err(usage)?;
     }
-    let server = program(args.server.as_deref(), manifest.server.as_ref())?;
-    let client = program(args.client.as_deref(), manifest.client.as_ref())?;
+    let reports = Reports::new(args.report)?;
+    let fence = reports.fence();
+    let server = program(args.server.as_deref(), manifest.server.as_ref(), fence)?;
+    let client = program(args.client.as_deref(), manifest.client.as_ref(), fence)?;
     let mut judged: BTreeSet<Role> = BTreeSet::new();
     judged.extend(server.is_some().then_some(Role::Server));
     judged.extend(client.is_some().then_some(Role::Client));
@@ -94,13 +99,11 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
         complain("no scenario matches; `forkspec list` shows what there is");
         return Err(Exit::NothingMatched);
     }
-    let mut reports = args.report;
-    if !reports.iter().any(Wanted::on_stdout) {
-        reports.push(Wanted { format: Format::Terminal, path: None });
-    }
-    if reports.iter().filter(|wanted| wanted.on_stdout()).count() > 1 {
-        return Err(usage("two reports cannot both go to standard output; give one a file: --report json=PATH"));
-    }
+    // A part of something may be nothing; it has passed.
+    let plan = match args.shard {
+        Some(shard) => plan.shard(shard),
+        None => plan,
+    };
     Ok(Prepared { plan, settings, reports, strict: args.strict || manifest.strict })
 }
 
@@ -115,18 +118,18 @@ pub fn processors() -> usize {
 }
 
 /// A program's command: the flag's, or the manifest's after its build.
-fn program(flag: Option<&str>, part: Option<&Part>) -> Result<Option<Vec<String>>, Exit> {
+fn program(flag: Option<&str>, part: Option<&Part>, fence: Option<&Fence>) -> Result<Option<Vec<String>>, Exit> {
     if let Some(text) = flag {
         return split(text).map(Some).map_err(usage);
     }
     let Some(part) = part else { return Ok(None) };
     if let Some(text) = &part.build {
-        build(text)?;
+        build(text, fence)?;
     }
     split(&part.command).map(Some).map_err(usage)
 }
 
-fn build(text: &str) -> Result<(), Exit> {
+fn build(text: &str, fence: Option<&Fence>) -> Result<(), Exit> {
     let words = split(text).map_err(usage)?;
     // What it prints belongs beside the report, not in it.
     let output = std::process::Command::new(&words[0]).args(&words[1..]).stdin(std::process::Stdio::null()).output();
@@ -137,8 +140,9 @@ fn build(text: &str) -> Result<(), Exit> {
     if output.status.success() {
         return Ok(());
     }
-    let _ = std::io::stderr().write_all(&output.stdout);
-    let _ = std::io::stderr().write_all(&output.stderr);
+    let (before, after) = fence.map(|fence| (fence.open(), fence.close())).unwrap_or_default();
+    let said = [before.as_bytes(), &output.stdout, &output.stderr, after.as_bytes()].concat();
+    let _ = std::io::stderr().write_all(&said);
     complain(format!("the build failed ({}): {text}", output.status));
     Err(Exit::Environment)
 }
@@ -175,16 +179,20 @@ pub fn suite(paths: &[PathBuf]) -> Result<Suite, Exit> {
 impl Prepared {
     fn play(self) -> Exit {
         let interrupted = interrupt::flag();
-        let on_terminal = self.reports.iter().any(|wanted| wanted.format == Format::Terminal);
-        let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-        let mut terminal = terminal::Terminal::new(colour);
+        let on_terminal = self.reports.on_terminal();
+        let mut terminal = self.reports.terminal();
         let mut progress = Progress::new(self.plan.scenarios.len() as u64);
+        let (before, after) = self.reports.fence().map(|fence| (fence.open(), fence.close())).unwrap_or_default();
         let mut head_shown = false;
         let result = run(&self.plan, &self.settings, interrupted, |setting, played| {
             if on_terminal {
-                let head = if head_shown { String::new() } else { terminal.head(&setting.info, setting.isolation()) };
-                head_shown = true;
-                progress.suspend(|| anstream::print!("{head}{}", terminal.played(played)));
+                let mut head = String::new();
+                if !head_shown {
+                    head = before.clone();
+                    head += &terminal.head(&Subject::of(&setting.info), setting.isolation());
+                    head_shown = true;
+                }
+                progress.suspend(|| anstream::print!("{head}{}", terminal.played(&Scenario::of(played))));
             }
             progress.step();
         });
@@ -199,26 +207,13 @@ impl Prepared {
                 return Exit::Environment;
             }
         };
-        if on_terminal {
-            anstream::print!("{}", terminal.foot(&run, self.strict));
+        let document = Document::of(&run, self.strict);
+        if on_terminal && head_shown {
+            anstream::print!("{}{after}", terminal.foot(&document));
+        } else {
+            self.reports.print(&document);
         }
-        self.finish(&run)
-    }
-
-    fn finish(&self, run: &Run) -> Exit {
-        let mut written = true;
-        for wanted in &self.reports {
-            if let Err(error) = wanted.write(run) {
-                complain(error);
-                written = false;
-            }
-        }
-        match () {
-            () if run.interrupted => Exit::Interrupted,
-            () if run.fails(self.strict) => Exit::DoesNotConform,
-            () if run.summary().error > 0 || !written => Exit::Environment,
-            () => Exit::Conforms,
-        }
+        self.reports.write(&document)
     }
 }
 

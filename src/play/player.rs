@@ -19,7 +19,7 @@ pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record)
             Ok(result) => Record::Probed(result),
             Err(outcome) => Record::Played(outcome),
         },
-        Task::Scenario { id, path, text } => match parse(&id, Source { path, text }) {
+        Task::Scenario { id, path, text } => match parse(&id, Source { path, text, embedded: false }) {
             Ok(scenario) => Record::Played(scene.play(&scenario)),
             Err(_) => Record::Panicked(format!("{id} was valid for the runner and is not for the player")),
         },

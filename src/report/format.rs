@@ -1,12 +1,14 @@
 //! The formats of reports, and where they go.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::run::Run;
+use nix::unistd::{AccessFlags, access};
 
-use super::json;
+use super::document::Document;
+use super::github::{self, Place};
+use super::{json, junit, tap};
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,23 @@ pub enum Format {
     Terminal,
     /// One JSON document.
     Json,
+    /// JUnit's XML.
+    Junit,
+    /// The Test Anything Protocol.
+    Tap,
+    /// Workflow commands of GitHub Actions.
+    Github,
+}
+
+impl Format {
+    /// The formats and their names on the command line.
+    const ALL: [(&str, Format); 5] = [
+        ("terminal", Format::Terminal),
+        ("json", Format::Json),
+        ("junit", Format::Junit),
+        ("tap", Format::Tap),
+        ("github", Format::Github),
+    ];
 }
 
 /// A report that is wanted: `FORMAT` or `FORMAT=PATH`.
@@ -31,10 +50,19 @@ pub struct Wanted {
 pub enum ReportError {
     /// The file could not be written.
     #[error("the report {path} could not be written: {source}", path = .0.display(), source = .1)]
-    Io(PathBuf, std::io::Error),
-    /// The document could not be made.
+    Io(PathBuf, io::Error),
+    /// There is no such folder.
+    #[error("the report {path} cannot be written: there is no folder {folder}", path = .0.display(), folder = .1.display())]
+    NoFolder(PathBuf, PathBuf),
+    /// The JSON document could not be made.
     #[error("the report could not be made: {0}")]
     Json(#[from] serde_json::Error),
+    /// The XML document could not be made.
+    #[error("the report could not be made: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
+    /// There is no unguessable word to be had.
+    #[error("the report could not be made: no randomness: {0}")]
+    Token(io::Error),
 }
 
 impl FromStr for Wanted {
@@ -42,15 +70,9 @@ impl FromStr for Wanted {
 
     fn from_str(text: &str) -> Result<Wanted, String> {
         let (name, path) = text.split_once('=').map_or((text, None), |(name, path)| (name, Some(PathBuf::from(path))));
-        let format = match name {
-            "terminal" => Format::Terminal,
-            "json" => Format::Json,
-            other => {
-                return Err(format!(
-                    "`{other}` is no format; {}",
-                    crate::scenario::suggest(other, ["terminal", "json"])
-                ));
-            }
+        let Some((_, format)) = Format::ALL.into_iter().find(|(known, _)| *known == name) else {
+            let known = Format::ALL.map(|(name, _)| name);
+            return Err(format!("`{name}` is no format; {}", crate::scenario::suggest(name, known)));
         };
         match &path {
             Some(path) if path.as_os_str().is_empty() => Err(format!("`{text}` names no file")),
@@ -61,22 +83,48 @@ impl FromStr for Wanted {
 }
 
 impl Wanted {
-    /// Writes the report of a finished run, unless it is the terminal's, which is written as the run goes.
-    pub fn write(&self, run: &Run) -> Result<(), ReportError> {
-        if self.format == Format::Terminal {
-            return Ok(());
+    /// Finds out beforehand whether the report can be written, as far as that can be known.
+    pub fn check(&self) -> Result<(), ReportError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let failed = |error: io::Error| ReportError::Io(path.clone(), error);
+        match std::fs::metadata(path) {
+            Ok(data) if data.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+            Ok(data) if !data.is_file() => return Ok(()),
+            _ => {}
         }
-        self.write_json(&json::Document::of(run))
+        let folder = folder(path);
+        if !folder.is_dir() {
+            return Err(ReportError::NoFolder(path.clone(), folder.to_owned()));
+        }
+        access(folder, AccessFlags::W_OK).map_err(|error| failed(error.into()))
+    }
+
+    /// Writes the report, unless it is the terminal's, which is written as the run goes.
+    pub fn write(&self, document: &Document, place: &Place) -> Result<(), ReportError> {
+        match self.format {
+            Format::Terminal => Ok(()),
+            Format::Json => self.write_json(document),
+            Format::Junit => self.put(&junit::render(document)?),
+            Format::Tap => self.put(&tap::render(document)),
+            Format::Github => {
+                self.put(&github::render(document, place).map_err(ReportError::Token)?)?;
+                place.summary.as_deref().map_or(Ok(()), |path| append(path, &github::summary(document)))
+            }
+        }
     }
 
     /// Writes a JSON document.
     pub fn write_json(&self, document: &impl serde::Serialize) -> Result<(), ReportError> {
-        let mut bytes = serde_json::to_vec_pretty(document)?;
-        bytes.push(b'\n');
+        self.put(&json::render(document)?)
+    }
+
+    fn put(&self, text: &str) -> Result<(), ReportError> {
         match &self.path {
-            Some(path) => replace(path, &bytes).map_err(|error| ReportError::Io(path.clone(), error)),
+            Some(path) => replace(path, text.as_bytes()).map_err(|error| ReportError::Io(path.clone(), error)),
             None => {
-                std::io::stdout().write_all(&bytes).map_err(|error| ReportError::Io("(standard output)".into(), error))
+                let mut out = io::stdout();
+                let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+                written.map_err(|error| ReportError::Io("(standard output)".into(), error))
             }
         }
     }
@@ -87,16 +135,25 @@ impl Wanted {
     }
 }
 
+fn append(path: &Path, text: &str) -> Result<(), ReportError> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| ReportError::Io(path.to_owned(), error))
+}
+
 /// Writes a file whole or not at all: beside it first, then by rename. What is no regular file (`/dev/stdout`, a
 /// pipe) is written directly.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
         return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

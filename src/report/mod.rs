@@ -1,7 +1,16 @@
-//! Reports: each reads a finished run, and nothing else.
+//! Reports: each is made of the document of a finished run, and of nothing else.
 
+mod describe;
+pub mod document;
 mod format;
+pub mod github;
+mod join;
 pub mod json;
+mod junit;
+mod tap;
 pub mod terminal;
+mod text;
 
+pub use document::Document;
 pub use format::{Format, ReportError, Wanted};
+pub use join::{JoinError, Part, join};

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use anstyle::{AnsiColor, Style};
 use miette::{GraphicalReportHandler, GraphicalTheme, NamedSource};
 
-use crate::catalogue;
-use crate::play::Failure;
-use crate::run::{Environment, Played, Run, SubjectInfo, Verdict, millis};
-use crate::scenario::{Located, Mistakes};
+use super::document::{Conclusion, Document, Environment, Excerpt, Failure, Scenario, Subject, Word};
+use super::text::plain;
+use crate::scenario::{Located, Mistakes, Role, Span};
 use crate::stage::Isolation;
 
 const PASS: Style = AnsiColor::Green.on_default();
@@ -38,100 +37,90 @@ impl Terminal {
     }
 
     /// One line about what is tested and where.
-    pub fn head(&self, subject: &SubjectInfo, environment: Isolation) -> String {
-        let program = |(words, given): &(Vec<String>, bool)| match given {
-            true => plain(&shell_words::join(words)),
-            false => "reference".to_owned(),
-        };
-        let model = match (subject.model, subject.declared) {
-            (Some(model), true) => format!(" ({model}, declared)"),
-            (Some(model), false) => format!(" ({model})"),
-            (None, _) => " (model not seen)".to_owned(),
-        };
-        format!(
-            "{DIM}forkspec {} · server {}{model} · client {} · isolation {}{DIM:#}\n",
-            env!("CARGO_PKG_VERSION"),
-            program(&subject.server),
-            program(&subject.client),
-            environment.name(),
-        )
+    pub fn head(&self, subject: &Subject, isolation: Isolation) -> String {
+        format!("{DIM}forkspec {} · {}{DIM:#}\n", env!("CARGO_PKG_VERSION"), setting(subject, isolation))
+    }
+
+    /// A whole document at once.
+    pub fn whole(&mut self, document: &Document) -> String {
+        let head = self.head(&document.subject, document.environment.isolation);
+        let scenarios: String = document.scenarios.iter().map(|scenario| self.played(scenario)).collect();
+        head + &scenarios + &self.foot(document)
     }
 
     /// A scenario's line, and what explains its verdict.
-    pub fn played(&mut self, played: &Played) -> String {
-        let scenario = &played.scenario;
+    pub fn played(&mut self, scenario: &Scenario) -> String {
         let mut text = String::new();
         let out = &mut text;
-        let (style, word) = match &played.verdict {
-            Verdict::Pass => (PASS, "PASS"),
-            Verdict::Fail(_) => (FAIL, "FAIL"),
-            Verdict::Skip(_) => (SKIP, "SKIP"),
-            Verdict::Error(_) => (ERROR, "ERROR"),
+        let (style, word) = match scenario.verdict {
+            Word::Pass => (PASS, "PASS"),
+            Word::Fail => (FAIL, "FAIL"),
+            Word::Skip => (SKIP, "SKIP"),
+            Word::Error => (ERROR, "ERROR"),
         };
-        let time = format!("{:.1} ms", millis(played.duration));
-        let tail = format!("{DIM}{} · {} · {time}{DIM:#}", scenario.level, scenario.reference);
-        put(out, format_args!("{style}{word:<5}{style:#} {:<58} {tail}\n", scenario.id));
-        match &played.verdict {
-            Verdict::Pass => {}
-            Verdict::Skip(reason) => put(out, format_args!("{INDENT}{}\n", plain(reason))),
-            Verdict::Error(reason) => put(out, format_args!("{INDENT}not judged: {}\n", plain(reason))),
-            Verdict::Fail(failure) => self.failure(out, played, failure),
+        let time = format!("{:.1} ms", scenario.duration_ms);
+        let tail = format!("{DIM}{} · {} · {time}{DIM:#}", scenario.level, plain(&scenario.reference));
+        put(out, format_args!("{style}{word:<5}{style:#} {:<58} {tail}\n", plain(&scenario.id)));
+        let reason = plain(scenario.reason.as_deref().unwrap_or_default());
+        match (scenario.verdict, &scenario.failure) {
+            (Word::Skip, _) => put(out, format_args!("{INDENT}{reason}\n")),
+            (Word::Error, _) => put(out, format_args!("{INDENT}not judged: {reason}\n")),
+            (Word::Fail, Some(failure)) => self.failure(out, scenario, failure),
+            _ => {}
         }
         text
     }
 
-    fn failure(&mut self, out: &mut String, played: &Played, failure: &Failure) {
-        let scenario = &played.scenario;
-        self.place(out, played, failure);
+    fn failure(&mut self, out: &mut String, scenario: &Scenario, failure: &Failure) {
+        self.place(out, scenario, failure);
         if let Some(before) = failure.defect.as_ref().and_then(|defect| self.explained.get(defect)) {
-            let defect = failure.defect.as_deref().unwrap_or_default();
+            let defect = plain(failure.defect.as_deref().unwrap_or_default());
             put(out, format_args!("{INDENT}{BOLD}why{BOLD:#}   {defect}, as in {before}\n\n"));
             return;
         }
-        let moments = &played.timeline[played.timeline.len().saturating_sub(MOMENTS)..];
+        let moments = &scenario.timeline[scenario.timeline.len().saturating_sub(MOMENTS)..];
         for event in moments {
-            let text: String = plain(&event.text).chars().take(160).collect();
-            put(out, format_args!("{INDENT}{DIM}{:>8.1} ms{DIM:#}  {text}\n", millis(event.at)));
+            let text: String = plain(&event.event).chars().take(160).collect();
+            put(out, format_args!("{INDENT}{DIM}{:>8.1} ms{DIM:#}  {text}\n", event.at_ms));
         }
-        for table in [&failure.tables.processes, &failure.tables.sockets].into_iter().filter(|table| table.len() > 1) {
+        for table in [&failure.processes, &failure.sockets].into_iter().filter(|table| table.len() > 1) {
             out.push('\n');
             for (number, line) in table.iter().enumerate() {
                 let style = if number == 0 { DIM } else { Style::new() };
                 put(out, format_args!("{INDENT}{style}{}{style:#}\n", plain(line)));
             }
         }
-        if !failure.tables.stderr.is_empty() {
+        if !failure.stderr.is_empty() {
             put(out, format_args!("\n{INDENT}  {DIM}on standard error{DIM:#}\n"));
-            for line in &failure.tables.stderr {
-                put(out, format_args!("{INDENT}  {line}\n"));
+            for line in &failure.stderr {
+                put(out, format_args!("{INDENT}  {}\n", plain(line)));
             }
         }
         out.push('\n');
-        let Some(defect) = failure.defect.as_deref().and_then(catalogue::find) else { return };
+        let (Some(defect), Some(explanation)) = (&failure.defect, &failure.explanation) else { return };
         let mut head = "why";
-        for line in defect.why.trim().lines() {
-            put(out, format_args!("{INDENT}{BOLD}{head:<5}{BOLD:#} {line}\n"));
+        for line in explanation.lines() {
+            put(out, format_args!("{INDENT}{BOLD}{head:<5}{BOLD:#} {}\n", plain(line)));
             head = "";
         }
-        put(out, format_args!("{INDENT}{BOLD}more{BOLD:#}  forkspec explain {}\n\n", defect.id));
-        self.explained.insert(defect.id, scenario.id.clone());
+        put(out, format_args!("{INDENT}{BOLD}more{BOLD:#}  forkspec explain {}\n\n", plain(defect)));
+        self.explained.insert(defect.clone(), plain(&scenario.id));
     }
 
     /// The step in its file, with expected and observed under the check; or both alone, after the last step.
-    fn place(&self, out: &mut String, played: &Played, failure: &Failure) {
+    fn place(&self, out: &mut String, scenario: &Scenario, failure: &Failure) {
         let label = format!("expected  {}\nobserved  {}", plain(&failure.expected), plain(&failure.observed));
-        match &failure.span {
-            Some(span) => {
-                let source = &played.scenario.source;
-                let source = Arc::new(NamedSource::new(&source.path, source.text.clone()));
-                let located =
-                    Located { message: played.scenario.title.clone(), help: None, label, span: span.clone(), source };
+        match failure.line.zip(failure.excerpt.as_ref()) {
+            Some((line, excerpt)) => {
+                let (text, span) = padded(excerpt, line);
+                let source = Arc::new(NamedSource::new(plain(&scenario.shown_path()), text));
+                let located = Located { message: plain(&scenario.title), help: None, label, span, source };
                 for line in render(&located, self.colour).lines().filter(|line| !line.trim().is_empty()) {
                     put(out, format_args!("{}{line}\n", &INDENT[2..]));
                 }
             }
             None => {
-                put(out, format_args!("{INDENT}{}\n\n", played.scenario.title));
+                put(out, format_args!("{INDENT}{}\n\n", plain(&scenario.title)));
                 put(out, format_args!("{INDENT}After the last step, the runner looked again:\n"));
                 label.lines().for_each(|line| put(out, format_args!("{INDENT}  {line}\n")));
             }
@@ -140,39 +129,79 @@ impl Terminal {
     }
 
     /// The last lines: what came out of it all.
-    pub fn foot(&self, run: &Run, strict: bool) -> String {
-        let summary = run.summary();
+    pub fn foot(&self, document: &Document) -> String {
+        let summary = &document.summary;
         let mut text = String::new();
         let out = &mut text;
-        refused(out, &run.environment);
-        let conforms = if run.fails(strict) {
-            format!("{FAIL}does not conform{FAIL:#}")
-        } else if summary.error > 0 || run.interrupted {
-            format!("{ERROR}not decided{ERROR:#}")
-        } else if summary.pass + summary.fail == 0 {
-            format!("{SKIP}nothing was judged{SKIP:#}")
-        } else {
-            format!("{PASS}conforms{PASS:#}")
+        refused(out, &document.environment);
+        let conclusion = document.conclusion();
+        let style = match conclusion {
+            Conclusion::DoesNotConform => FAIL,
+            Conclusion::NotDecided => ERROR,
+            Conclusion::NothingJudged => SKIP,
+            Conclusion::Conforms => PASS,
         };
         let part = |count: usize, word: &str| if count > 0 { format!(", {count} {word}") } else { String::new() };
+        let played = document.scenarios.len();
+        let share = document.shard.as_ref();
+        let share = share.map(|share| format!(" (shard {}/{} of {})", share.index, share.of, share.selected));
         put(
             out,
             format_args!(
-                "\n{BOLD}{} scenario{}{BOLD:#} in {:.0} ms: {} passed, {} failed{}{} — {conforms}\n",
-                run.played.len(),
-                if run.played.len() == 1 { "" } else { "s" },
-                millis(run.duration),
+                "\n{BOLD}{played} scenario{}{BOLD:#}{} in {:.0} ms: {} passed, {} failed{}{} — {style}{conclusion}{style:#}\n",
+                if played == 1 { "" } else { "s" },
+                share.unwrap_or_default(),
+                summary.duration_ms,
                 summary.pass,
                 summary.fail,
                 part(summary.skip, "skipped"),
                 part(summary.error, "not judged"),
             ),
         );
-        if run.interrupted {
+        if document.interrupted {
             out.push_str("Interrupted: the scenarios that are not listed were not played.\n");
         }
         text
     }
+}
+
+/// What is tested and where, in one line.
+pub fn setting(subject: &Subject, isolation: Isolation) -> String {
+    let program = |words: &[String], role| match subject.given.contains(&role) {
+        true => plain(&shell_words::join(words)),
+        false => "reference".to_owned(),
+    };
+    let model = match (subject.server.model, subject.server.declared) {
+        (Some(model), true) => format!(" ({model}, declared)"),
+        (Some(model), false) => format!(" ({model})"),
+        (None, _) => " (model not seen)".to_owned(),
+    };
+    format!(
+        "server {}{model} · client {} · isolation {}",
+        program(&subject.server.command, Role::Server),
+        program(&subject.client.command, Role::Client),
+        isolation.name(),
+    )
+}
+
+/// The explanation of one scenario's verdict as a terminal without colours shows it.
+pub fn explanation(scenario: &Scenario) -> String {
+    anstream::adapter::strip_str(&Terminal::new(false).played(scenario)).to_string()
+}
+
+/// A text with an excerpt's lines in their places, and the place that is meant in it.
+fn padded(excerpt: &Excerpt, line: usize) -> (String, Span) {
+    // No scenario file is as long as this; a report that was read may say anything.
+    const LONGEST: usize = 1 << 20;
+    // A tab is one character of the column too.
+    let lines: Vec<String> = excerpt.lines.iter().map(|line| plain(&line.replace('\t', " "))).collect();
+    let above = excerpt.first_line.clamp(1, LONGEST) - 1;
+    let meant = line.saturating_sub(excerpt.first_line).min(lines.len().saturating_sub(1));
+    let begin = above + lines[..meant].iter().map(|line| line.len() + 1).sum::<usize>();
+    let bytes = |count: usize| lines.get(meant).map_or(0, |line| line.chars().take(count).map(char::len_utf8).sum());
+    let start = begin + bytes(excerpt.column.saturating_sub(1));
+    let end = begin + bytes(excerpt.column.saturating_sub(1).saturating_add(excerpt.length));
+    ("\n".repeat(above) + &lines.join("\n") + "\n", start..end)
 }
 
 /// What keeps verdicts from being as good as they could be.
@@ -186,8 +215,8 @@ fn refused(out: &mut String, environment: &Environment) {
             "\n{SKIP}Namespaces are refused here{SKIP:#}, so scenarios share the machine's network and are played one at a time:\n"
         ),
     );
-    for (isolation, why) in &environment.refused {
-        put(out, format_args!("  {}: {why}\n", isolation.name()));
+    for refused in &environment.refused {
+        put(out, format_args!("  {}: {}\n", refused.isolation.name(), plain(&refused.reason)));
     }
 }
 
@@ -208,11 +237,6 @@ fn render(located: &Located, colour: bool) -> String {
         text = format!("{}: {}\n", located.message, located.label);
     }
     text
-}
-
-/// A subject chooses its name and its words; they must not command the reader's terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {

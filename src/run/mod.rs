@@ -3,8 +3,10 @@
 mod plan;
 mod result;
 mod runner;
+mod shard;
 mod slots;
 
 pub use plan::{Plan, Settings};
-pub use result::{Environment, Event, Played, Run, SubjectInfo, Summary, Verdict};
+pub use result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 pub use runner::{RunError, Setting, millis, run};
+pub use shard::{Shard, Share, hash_of_ids};

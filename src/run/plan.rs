@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::shard::{Shard, Share};
 use crate::scenario::{Action, Model, Payload, Role, Scenario, Suite};
 use crate::stage::{Isolation, Launch};
 
@@ -31,11 +32,13 @@ pub struct Settings {
     pub isolation: Option<Isolation>,
 }
 
-/// The scenarios of a run, in order.
+/// The scenarios of a run, in the order of their ids.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The scenarios.
     pub scenarios: Vec<Arc<Scenario>>,
+    /// Which part of what was wanted they are, if they are a part.
+    pub share: Option<Share>,
 }
 
 impl Plan {
@@ -50,7 +53,13 @@ impl Plan {
     pub fn new(suite: Suite, judged: &BTreeSet<Role>, wanted: impl Fn(&Scenario) -> bool) -> Plan {
         let judges = |scenario: &Scenario| scenario.tests.intersection(judged).next().is_some();
         let scenarios = suite.scenarios.into_iter().filter(|scenario| judges(scenario) && wanted(scenario));
-        Plan { scenarios: scenarios.map(Arc::new).collect() }
+        Plan { scenarios: scenarios.map(Arc::new).collect(), share: None }
+    }
+
+    /// One part of it, for one of several machines.
+    pub fn shard(self, shard: Shard) -> Plan {
+        let share = Share::of(shard, self.scenarios.iter().map(|scenario| &**scenario));
+        Plan { scenarios: shard.part(self.scenarios), share: Some(share) }
     }
 }
 

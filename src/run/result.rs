@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::shard::Share;
 use crate::play::{Failure, Outcome};
-use crate::scenario::{Level, Model, Scenario};
+use crate::scenario::{Model, Scenario};
 use crate::stage::Isolation;
 
 /// A whole run.
@@ -20,6 +21,8 @@ pub struct Run {
     pub duration: Duration,
     /// It was interrupted: scenarios are missing.
     pub interrupted: bool,
+    /// Which part of what was wanted was to be played, if a part.
+    pub share: Option<Share>,
 }
 
 /// The programs of a run.
@@ -101,40 +104,5 @@ impl From<Outcome> for Verdict {
             Outcome::Skip(reason) => Verdict::Skip(reason),
             Outcome::Error(reason) => Verdict::Error(reason),
         }
-    }
-}
-
-/// Verdicts, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Passed.
-    pub pass: usize,
-    /// Failed, whatever the level.
-    pub fail: usize,
-    /// Did not apply.
-    pub skip: usize,
-    /// Could not be judged.
-    pub error: usize,
-}
-
-impl Run {
-    /// Counts the verdicts.
-    pub fn summary(&self) -> Summary {
-        let mut summary = Summary::default();
-        for played in &self.played {
-            match played.verdict {
-                Verdict::Pass => summary.pass += 1,
-                Verdict::Fail(_) => summary.fail += 1,
-                Verdict::Skip(_) => summary.skip += 1,
-                Verdict::Error(_) => summary.error += 1,
-            }
-        }
-        summary
-    }
-
-    /// Whether a failure is held against the subject: a failed `must`, and with `strict` a failed `should`.
-    pub fn fails(&self, strict: bool) -> bool {
-        let counts = |level: Level| level == Level::Must || (strict && level == Level::Should);
-        self.played.iter().any(|played| matches!(played.verdict, Verdict::Fail(_)) && counts(played.scenario.level))
     }
 }

@@ -82,6 +82,7 @@ pub fn run(
         played: played.into_iter().flatten().collect(),
         duration: since.elapsed(),
         interrupted: interrupted.load(Ordering::Relaxed),
+        share: plan.share.clone(),
     })
 }
 

@@ -25,6 +25,13 @@ pub enum Level {
     May,
 }
 
+impl Level {
+    /// Whether a failure makes the run fail.
+    pub fn binds(self, strict: bool) -> bool {
+        self == Level::Must || (strict && self == Level::Should)
+    }
+}
+
 /// The two programs that a subject can consist of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +116,8 @@ pub struct Source {
     pub path: String,
     /// The whole text.
     pub text: String,
+    /// It is of the standard suite inside the binary, and no file of the user's.
+    pub embedded: bool,
 }
 
 impl Source {

@@ -48,7 +48,7 @@ pub enum SuiteError {
 /// The standard suite.
 pub fn standard() -> Result<Suite, SuiteError> {
     read_all(SCENARIOS.iter().map(|(id, text)| {
-        let source = Source { path: format!("scenarios/{id}.toml"), text: (*text).to_owned() };
+        let source = Source { path: format!("scenarios/{id}.toml"), text: (*text).to_owned(), embedded: true };
         ((*id).to_owned(), source)
     }))
 }
@@ -69,7 +69,7 @@ impl Suite {
                     std::fs::read_to_string(&file).map_err(|source| SuiteError::Io { path: file.clone(), source })?;
                 let id = file.strip_prefix(root).unwrap_or(&file).with_extension("");
                 let id: Vec<_> = id.iter().map(|part| part.to_string_lossy()).collect();
-                sources.push((id.join("/"), Source { path: file.display().to_string(), text }));
+                sources.push((id.join("/"), Source { path: file.display().to_string(), text, embedded: false }));
             }
         }
         read_all(sources)
