@@ -12,7 +12,7 @@ use super::{Exit, complain, interrupt};
 use crate::report::{Format, Wanted, terminal};
 use crate::run::{Plan, Run, RunError, Settings, run};
 use crate::scenario::{Filter, Role, Suite, SuiteError, standard};
-use crate::stage::Launch;
+use crate::stage::{Isolation, Launch};
 use crate::subject::{CommandError, Manifest, Part, client_command, reference, split};
 
 /// The port of the book's programs (UNPv1 figure 5.1, SERV_PORT).
@@ -193,7 +193,9 @@ impl Prepared {
             Ok(run) => run,
             Err(error) => {
                 complain(&error);
-                if let RunError::Refused(_) = error {
+                if let RunError::Refused(refused) = &error
+                    && refused.iter().all(|(isolation, _)| *isolation != Isolation::None)
+                {
                     complain("`--isolation none` plays without namespaces, one scenario at a time");
                 }
                 return Exit::Environment;

@@ -1,7 +1,5 @@
 //! The player: the process that plays one scenario.
 
-use std::time::Duration;
-
 use super::diagnosis::diagnose;
 use super::scene::Scene;
 use super::steps::{Miss, Stop};
@@ -12,7 +10,7 @@ use crate::stage::{Record, Request, Surroundings, Task};
 /// Plays a request; events go to `tell` as they happen, and the returned record is the last one.
 pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record) + 'static) -> Record {
     let task = request.task.clone();
-    let teller = Box::new(move |at: Duration, text: &str| tell(&Record::Event { at, text: text.to_owned() }));
+    let teller = Box::new(move |record: Record| tell(&record));
     let mut scene = match Scene::new(request, surroundings, teller) {
         Ok(scene) => scene,
         Err(error) => return Record::Refused(format!("observing sockets: {error}")),

@@ -6,19 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use nix::poll::{PollFd, PollFlags};
 
 use super::peer::{Ended, Peer};
 use super::program::Program;
 use super::superserver::Superserver;
-use crate::observe::{DescriptorKind, End, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
+use crate::observe::{DescriptorKind, End, EndWatch, Pair, Process, ProcessTable, Socket, SocketTable, wait};
 use crate::scenario::Role;
-use crate::stage::{Request, Surroundings};
+use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
 
 /// Where events go as they happen.
-pub type Teller = Box<dyn FnMut(Duration, &str)>;
+pub type Teller = Box<dyn FnMut(Record)>;
 
 /// The stage while a scenario is played.
 pub struct Scene {
@@ -58,10 +57,10 @@ pub struct Known {
     /// The program that it belongs to.
     pub program: String,
     /// Tells of its end.
-    pub pidfd: Option<PidFd>,
+    pub watch: Option<EndWatch>,
     /// How it ended, if that was seen.
     pub end: Option<End>,
-    /// Its pidfd has told of its end; one notice is enough.
+    /// It was told of its end; one notice is enough.
     pub ending: bool,
     /// It has ended and was reaped.
     pub gone: bool,
@@ -124,7 +123,12 @@ impl Scene {
     /// Puts something on the timeline.
     pub fn note(&mut self, text: impl AsRef<str>) {
         let at = self.since.elapsed();
-        (self.teller)(at, text.as_ref());
+        (self.teller)(Record::Event { at, text: text.as_ref().to_owned() });
+    }
+
+    /// Tells the runner that this play has waited for what another one has left.
+    pub fn waited(&mut self, time: Duration) {
+        (self.teller)(Record::Waited(time));
     }
 
     /// The time since the stage was ready.
@@ -198,11 +202,10 @@ impl Scene {
         fds.extend(self.superserver.iter().map(Superserver::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
         let first = fds.len();
         let live = self.known.iter().filter(|(_, known)| !known.gone && !known.ending);
-        let (identities, pidfds): (Vec<Identity>, Vec<&PidFd>) =
-            live.filter_map(|(identity, known)| Some((*identity, known.pidfd.as_ref()?))).unzip();
-        fds.extend(pidfds.into_iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
-        // An error can only be an interruption; the caller looks again anyway.
-        let _ = ppoll(&mut fds, Some(TimeSpec::from_duration(at_most)), None);
+        let (identities, watches): (Vec<Identity>, Vec<&EndWatch>) =
+            live.filter_map(|(identity, known)| Some((*identity, known.watch.as_ref()?))).unzip();
+        fds.extend(watches.into_iter().map(|watch| PollFd::new(watch.as_fd(), PollFlags::POLLIN)));
+        wait(&mut fds, at_most);
         let ready: Vec<bool> = fds[first..].iter().map(|fd| fd.any().unwrap_or_default()).collect();
         drop(fds);
         for (identity, _) in identities.iter().zip(ready).filter(|(_, ready)| *ready) {
@@ -256,10 +259,10 @@ impl Scene {
                 if self.programs.get(&program).is_none_or(|started| started.pid != process.pid) {
                     notes.push(format!("{program}: process {} has made process {}", process.parent, process.pid));
                 }
-                let pidfd = PidFd::open(process.pid).ok();
+                let watch = EndWatch::open(process.pid).ok();
                 let known = Known {
                     program,
-                    pidfd,
+                    watch,
                     end: None,
                     ending: false,
                     gone: false,
@@ -286,8 +289,8 @@ impl Scene {
             }
             known.gone = true;
             let started = self.programs.get(&known.program).is_some_and(|program| program.pid == identity.0);
-            known.end = known.end.or_else(|| known.pidfd.as_ref().and_then(PidFd::end));
-            known.pidfd = None;
+            known.end = known.end.or_else(|| known.watch.as_ref().and_then(EndWatch::end));
+            known.watch = None;
             if let Some(program) = self.programs.get_mut(&known.program)
                 && program.pid == identity.0
                 && program.adopted

@@ -145,6 +145,7 @@ impl Terminal {
         let mut text = String::new();
         let out = &mut text;
         refused(out, &run.environment);
+        waited(out, &run.environment);
         let conforms = if run.fails(strict) {
             format!("{FAIL}does not conform{FAIL:#}")
         } else if summary.error > 0 || run.interrupted {
@@ -189,6 +190,21 @@ fn refused(out: &mut String, environment: &Environment) {
     for (isolation, why) in &environment.refused {
         put(out, format_args!("  {}: {why}\n", isolation.name()));
     }
+}
+
+/// What has made the run slow, and how to avoid it.
+fn waited(out: &mut String, environment: &Environment) {
+    if environment.waited.is_zero() {
+        return;
+    }
+    put(
+        out,
+        format_args!(
+            "\n{SKIP}{:.0} s of waiting{SKIP:#} for connections of earlier scenarios in TIME_WAIT: the server has a port of its own and \
+             does not set SO_REUSEADDR. With {{port}} in its command it gets a fresh one each time.\n",
+            environment.waited.as_secs_f64()
+        ),
+    );
 }
 
 /// All the mistakes of invalid files.

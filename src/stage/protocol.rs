@@ -24,9 +24,8 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    /// The ladder: what is tried, best first.
-    pub const LADDER: [Isolation; 4] =
-        [Isolation::UserNamespace, Isolation::SharedProc, Isolation::Root, Isolation::None];
+    /// All of them, best first.
+    pub const ALL: [Isolation; 4] = [Isolation::UserNamespace, Isolation::SharedProc, Isolation::Root, Isolation::None];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -111,6 +110,8 @@ pub enum Record {
         /// What.
         text: String,
     },
+    /// The play had to wait for what an earlier one has left on the port.
+    Waited(Duration),
     /// The play came to its end.
     Played(Outcome),
     /// The probe came to its end.
