@@ -30,7 +30,7 @@ impl Scene {
         if !shared || start.role != Role::Server || self.server().is_some() {
             return self.start_once(start);
         }
-        self.port_is_free()?;
+        self.have_port()?;
         // The runner's own listening socket sets SO_REUSEADDR.
         if self.request.launch == Launch::Inetd || self.lingering()? == 0 {
             return self.start_once(start);
@@ -50,8 +50,14 @@ impl Scene {
         }
     }
 
+    /// Waits until somebody who sets SO_REUSEADDR can bind the port. On Linux that does not help against connections of a
+    /// server that had not set it.
+    pub fn have_port(&mut self) -> Result<(), Stop> {
+        if self.port_is_free()? { Ok(()) } else { self.outwait() }
+    }
+
     /// How many connections on the port belong to nobody any more.
-    fn lingering(&mut self) -> Result<usize, Stop> {
+    pub fn lingering(&mut self) -> Result<usize, Stop> {
         let port = self.request.port;
         let left = |socket: &&Socket| {
             socket.pair.local.port() == port && socket.inode == 0 && socket.state != TcpState::Listen

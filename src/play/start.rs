@@ -87,8 +87,9 @@ impl Scene {
         command[..kept].iter().chain(args.unwrap_or_default()).map(fill).collect()
     }
 
-    /// On the machine's own network the port can be somebody else's: then nothing can be said about the subject.
-    pub fn port_is_free(&mut self) -> Result<(), Stop> {
+    /// On the machine's own network the port can be somebody else's: then nothing can be said about the subject. `false`:
+    /// nobody has it, and still nobody can bind it, because of what an earlier scenario has left there.
+    pub fn port_is_free(&mut self) -> Result<bool, Stop> {
         let port = self.request.port;
         let address = SockaddrStorage::from(SocketAddr::from(([0, 0, 0, 0], port)));
         let trial = tcp_socket(AddressFamily::Inet).and_then(|trial| {
@@ -96,10 +97,13 @@ impl Scene {
             bind(std::os::fd::AsRawFd::as_raw_fd(&trial), &address)
         });
         match trial {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(Errno::EADDRINUSE) => {
                 let listening = |socket: &crate::observe::Socket| socket.pair.local.port() == port && socket.inode != 0;
                 let inode = self.list_sockets()?.into_iter().find(listening).map(|socket| socket.inode);
+                if inode.is_none() && self.lingering()? > 0 {
+                    return Ok(false);
+                }
                 let owner = inode.and_then(owner_on_the_machine).map_or(String::new(), |owner| format!(" by {owner}"));
                 trouble(format!(
                     "port {port} is taken{owner}; end that program, or choose another port with --port and {{port}}"
