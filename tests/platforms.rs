@@ -46,8 +46,7 @@ fn assert_listed(name: &str, list: &str) {
 
 #[test]
 fn what_is_skipped_is_listed() {
-    let unmet =
-        |scenario: &Scenario| needs(scenario).into_iter().find_map(|need| need.unmet(Platform::MacOs));
+    let unmet = |scenario: &Scenario| needs(scenario).into_iter().find_map(|need| need.unmet(Platform::MacOs));
     assert_listed("macos", &list(unmet));
     let limited = |scenario: &Scenario| {
         needs(scenario).contains(&Need::OwnProcessLimit).then_some("the limit of processes counts all of the user's")
