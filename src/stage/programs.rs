@@ -171,7 +171,7 @@ fn become_program(
         setsid()?;
         if matches!(spawn.console, Console::Terminal) {
             // SAFETY: makes the terminal, an open descriptor, the session's controlling one.
-            Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY.into(), 0) })?;
+            Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY as _, 0) })?;
         }
         for (number, end) in ends.into_iter().enumerate() {
             // SAFETY: replaces a standard descriptor of the child, which nothing in it owns; it stays open.
