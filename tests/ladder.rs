@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{Uid, getegid, geteuid};
+use nix::unistd::Uid;
 use rstest::rstest;
 
 /// A user without privileges, by number.
@@ -83,24 +82,33 @@ fn an_ordinary_user_needs_no_privileges() {
     judge(&command.output().unwrap());
 }
 
-#[test]
-fn where_namespaces_are_denied_plain_processes_are_used() {
-    let mut command = Copy::shared().command();
-    // A user namespace in which no other one can be made, entered as a user without privileges.
-    let (user, group) = (geteuid(), getegid());
-    // SAFETY: the closure runs in the forked child; it makes system calls, and allocates, which glibc allows there.
-    unsafe {
-        command.pre_exec(move || {
-            unshare(CloneFlags::CLONE_NEWUSER)?;
-            fs::write("/proc/self/setgroups", "deny")?;
-            fs::write("/proc/self/uid_map", format!("1000 {user} 1"))?;
-            fs::write("/proc/self/gid_map", format!("1000 {group} 1"))?;
-            fs::write("/proc/sys/user/max_user_namespaces", "0")
-        });
-    }
-    match command.output() {
-        Ok(output) => assert_eq!(judge(&output)["environment"]["isolation"], "none"),
-        // They are denied already: then the test above has used plain processes.
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}"),
+/// To deny namespaces takes namespaces, which are Linux's.
+#[cfg(target_os = "linux")]
+mod denied {
+    use nix::sched::{CloneFlags, unshare};
+    use nix::unistd::{getegid, geteuid};
+
+    use super::*;
+
+    #[test]
+    fn where_namespaces_are_denied_plain_processes_are_used() {
+        let mut command = Copy::shared().command();
+        // A user namespace in which no other one can be made, entered as a user without privileges.
+        let (user, group) = (geteuid(), getegid());
+        // SAFETY: the closure runs in the forked child; it makes system calls, and allocates, which glibc allows there.
+        unsafe {
+            command.pre_exec(move || {
+                unshare(CloneFlags::CLONE_NEWUSER)?;
+                fs::write("/proc/self/setgroups", "deny")?;
+                fs::write("/proc/self/uid_map", format!("1000 {user} 1"))?;
+                fs::write("/proc/self/gid_map", format!("1000 {group} 1"))?;
+                fs::write("/proc/sys/user/max_user_namespaces", "0")
+            });
+        }
+        match command.output() {
+            Ok(output) => assert_eq!(judge(&output)["environment"]["isolation"], "none"),
+            // They are denied already: then the test above has used plain processes.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}"),
+        }
     }
 }

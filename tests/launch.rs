@@ -1,4 +1,6 @@
 //! How programs are started: at a terminal, as inetd does, on whatever port they choose.
+//!
+//! On Linux only: elsewhere nobody has played these subjects.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,6 @@
 //! What is left of a run: nothing, however it ends.
+//!
+//! Seen from outside through `/proc`, so on Linux only.
 
 #![cfg(target_os = "linux")]
 

@@ -4,16 +4,32 @@
 //! that it names; what they share is in `unp`, as the book's programs share `unp.h`.
 //! [`programs`] is the table of them all.
 
+#[cfg(not(unix))]
+compile_error!(
+    "forkspec needs a Unix: its reference programs are about fork, signals and descriptors, and Windows has none of them. \
+     Use the Windows Subsystem for Linux."
+);
+
+#[cfg(unix)]
 mod client;
+#[cfg(unix)]
 mod client_poll;
+#[cfg(unix)]
 mod event;
+#[cfg(unix)]
 mod inetd;
+#[cfg(unix)]
 mod iterative;
+#[cfg(unix)]
 mod prefork;
+#[cfg(unix)]
 mod server;
+#[cfg(unix)]
 mod thread;
+#[cfg(unix)]
 mod unp;
 
+#[cfg(unix)]
 pub use unp::{str_echo, writen};
 
 use std::ffi::OsString;
@@ -36,6 +52,7 @@ pub struct Program {
 }
 
 /// All reference programs, the fork server and the client of chapter 5 first.
+#[cfg(unix)]
 #[must_use]
 pub fn programs() -> &'static [Program] {
     &[

@@ -15,7 +15,7 @@ use crate::report::github::Fence;
 use crate::report::terminal;
 use crate::run::{Plan, RunError, Settings, run};
 use crate::scenario::{Filter, Role, Suite, SuiteError, standard};
-use crate::stage::Launch;
+use crate::stage::{Isolation, Launch};
 use crate::subject::{CommandError, Manifest, Part, client_command, reference, split};
 
 /// The port of the book's programs (UNPv1 figure 5.1, SERV_PORT).
@@ -201,7 +201,9 @@ impl Prepared {
             Ok(run) => run,
             Err(error) => {
                 complain(&error);
-                if let RunError::Refused(_) = error {
+                if let RunError::Refused(refused) = &error
+                    && refused.iter().all(|(isolation, _)| *isolation != Isolation::None)
+                {
                     complain("`--isolation none` plays without namespaces, one scenario at a time");
                 }
                 return Exit::Environment;

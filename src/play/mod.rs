@@ -6,6 +6,7 @@ mod diagnosis;
 mod expect;
 mod force;
 mod handler;
+mod lingering;
 mod outbox;
 mod peer;
 mod player;

@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, setsockopt, socket, sockopt,
@@ -17,6 +18,15 @@ use crate::observe::Pair;
 
 /// The most that one turn reads from one endpoint, so that no flood keeps the player from everything else.
 pub const TURN: usize = 1 << 20;
+
+/// A TCP socket that no program inherits and that never makes the player wait. The flags of socket(2) that say so are
+/// not everywhere.
+pub fn tcp_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
+    let descriptor = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    fcntl(&descriptor, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(descriptor)
+}
 
 /// How the other side ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +57,7 @@ impl Peer {
     /// Connects. The handshake is the kernel's; the server need not have called accept.
     pub fn connect(to: SocketAddr, patience: Duration) -> io::Result<Peer> {
         let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let descriptor = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+        let descriptor = tcp_socket(family)?;
         match connect(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &SockaddrStorage::from(to)) {
             Ok(()) => {}
             Err(Errno::EINPROGRESS) => {

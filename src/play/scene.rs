@@ -6,13 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use nix::poll::{PollFd, PollFlags};
 
 use super::peer::{Ended, Peer};
 use super::program::Program;
 use super::superserver::Superserver;
-use crate::observe::{DescriptorKind, End, Motion, Pair, PidFd, Process, ProcessTable, Socket, SocketTable};
+use crate::observe::{DescriptorKind, End, EndWatch, Motion, Pair, Process, ProcessTable, Socket, SocketTable, wait};
 use crate::scenario::Role;
 use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
@@ -65,10 +64,10 @@ pub struct Known {
     /// The program that it belongs to.
     pub program: String,
     /// Tells of its end.
-    pub pidfd: Option<PidFd>,
+    pub watch: Option<EndWatch>,
     /// How it ended, if that was seen.
     pub end: Option<End>,
-    /// Its pidfd has told of its end; one notice is enough.
+    /// It was told of its end; one notice is enough.
     pub ending: bool,
     /// It has ended and was reaped.
     pub gone: bool,
@@ -141,7 +140,7 @@ impl Scene {
     pub fn let_others_play(&mut self, busy: bool) {
         if !self.waits {
             self.waits = true;
-            (self.teller)(&Record::Waits { busy });
+            (self.teller)(&Record::Yields { busy });
         }
     }
 
@@ -149,6 +148,11 @@ impl Scene {
     pub fn stir(&mut self) {
         self.quiet_since = Instant::now();
         self.motion = None;
+    }
+
+    /// Tells the runner that this play has waited for what another one has left.
+    pub fn waited(&mut self, time: Duration) {
+        (self.teller)(&Record::Waited(time));
     }
 
     /// The time since the stage was ready.
@@ -230,11 +234,10 @@ impl Scene {
         fds.extend(self.superserver.iter().map(Superserver::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
         let first = fds.len();
         let live = self.known.iter().filter(|(_, known)| !known.gone && !known.ending);
-        let (identities, pidfds): (Vec<Identity>, Vec<&PidFd>) =
-            live.filter_map(|(identity, known)| Some((*identity, known.pidfd.as_ref()?))).unzip();
-        fds.extend(pidfds.into_iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
-        // An error can only be an interruption; the caller looks again anyway.
-        let _ = ppoll(&mut fds, Some(TimeSpec::from_duration(at_most)), None);
+        let (identities, watches): (Vec<Identity>, Vec<&EndWatch>) =
+            live.filter_map(|(identity, known)| Some((*identity, known.watch.as_ref()?))).unzip();
+        fds.extend(watches.into_iter().map(|watch| PollFd::new(watch.as_fd(), PollFlags::POLLIN)));
+        wait(&mut fds, at_most);
         let ready: Vec<bool> = fds[first..].iter().map(|fd| fd.any().unwrap_or_default()).collect();
         drop(fds);
         for (identity, _) in identities.iter().zip(ready).filter(|(_, ready)| *ready) {
@@ -288,10 +291,10 @@ impl Scene {
                 if self.programs.get(&program).is_none_or(|started| started.pid != process.pid) {
                     notes.push(format!("{program}: process {} has made process {}", process.parent, process.pid));
                 }
-                let pidfd = PidFd::open(process.pid).ok();
+                let watch = EndWatch::open(process.pid).ok();
                 let known = Known {
                     program,
-                    pidfd,
+                    watch,
                     end: None,
                     ending: false,
                     gone: false,
@@ -318,8 +321,8 @@ impl Scene {
             }
             known.gone = true;
             let started = self.programs.get(&known.program).is_some_and(|program| program.pid == identity.0);
-            known.end = known.end.or_else(|| known.pidfd.as_ref().and_then(PidFd::end));
-            known.pidfd = None;
+            known.end = known.end.or_else(|| known.watch.as_ref().and_then(EndWatch::end));
+            known.watch = None;
             if let Some(program) = self.programs.get_mut(&known.program)
                 && program.pid == identity.0
                 && program.adopted

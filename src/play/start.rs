@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
+use nix::sys::socket::{AddressFamily, SockaddrStorage, bind, setsockopt, sockopt};
 
 use super::expect::not_listening;
+use super::peer::tcp_socket;
 use super::program::Program;
 use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
@@ -16,14 +17,12 @@ use crate::scenario::{Role, Start, Timing, show};
 use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
 
 impl Scene {
-    pub fn start(&mut self, start: &Start) -> Result<(), Stop> {
+    /// Starts a program, once.
+    pub fn start_once(&mut self, start: &Start) -> Result<(), Stop> {
         let command = match start.role {
             Role::Server => self.request.server.clone(),
             Role::Client => self.request.client.clone(),
         };
-        if !self.request.isolation.has_own_network() && start.role == Role::Server && self.server().is_none() {
-            self.port_is_free()?;
-        }
         let words = self.words(&command, start.args.as_deref());
         if start.role == Role::Server && self.request.launch == Launch::Inetd {
             return match self.start_superserver(&start.name, words, start.limits) {
@@ -88,19 +87,23 @@ impl Scene {
         command[..kept].iter().chain(args.unwrap_or_default()).map(fill).collect()
     }
 
-    /// On the machine's own network the port can be somebody else's: then nothing can be said about the subject.
-    pub fn port_is_free(&mut self) -> Result<(), Stop> {
+    /// On the machine's own network the port can be somebody else's: then nothing can be said about the subject. `false`:
+    /// nobody has it, and still nobody can bind it, because of what an earlier scenario has left there.
+    pub fn port_is_free(&mut self) -> Result<bool, Stop> {
         let port = self.request.port;
         let address = SockaddrStorage::from(SocketAddr::from(([0, 0, 0, 0], port)));
-        let trial = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).and_then(|trial| {
+        let trial = tcp_socket(AddressFamily::Inet).and_then(|trial| {
             setsockopt(&trial, sockopt::ReuseAddr, &true)?;
             bind(std::os::fd::AsRawFd::as_raw_fd(&trial), &address)
         });
         match trial {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(Errno::EADDRINUSE) => {
                 let listening = |socket: &crate::observe::Socket| socket.pair.local.port() == port && socket.inode != 0;
                 let inode = self.list_sockets()?.into_iter().find(listening).map(|socket| socket.inode);
+                if inode.is_none() && self.lingering()? > 0 {
+                    return Ok(false);
+                }
                 let owner = inode.and_then(owner_on_the_machine).map_or(String::new(), |owner| format!(" by {owner}"));
                 trouble(format!(
                     "port {port} is taken{owner}; end that program, or choose another port with --port and {{port}}"
@@ -163,9 +166,9 @@ pub fn last_words(program: &Program) -> String {
 
 /// The process of the machine that has a socket open, if it can be seen.
 fn owner_on_the_machine(inode: u64) -> Option<String> {
-    let processes = ProcessTable::Own.list().ok()?;
-    let holder = processes.into_iter().find(|process| {
-        let table = ProcessTable::Own.descriptors(process).unwrap_or_default();
+    let machine = ProcessTable::machine().ok()?;
+    let holder = machine.list().ok()?.into_iter().find(|process| {
+        let table = machine.descriptors(process).unwrap_or_default();
         table.iter().any(|descriptor| descriptor.kind == crate::observe::DescriptorKind::Socket(inode))
     })?;
     Some(format!("process {} ({})", holder.pid, holder.name))

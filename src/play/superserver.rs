@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::PollFlags;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, Backlog, SockaddrStorage, bind, listen, setsockopt, sockopt};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::peer::tcp_socket;
 use super::program::Program;
 use super::scene::Scene;
 use crate::scenario::Limits;
@@ -31,7 +30,7 @@ pub struct Superserver {
 pub fn listening_socket(port: u16) -> nix::Result<TcpListener> {
     let open = |address: IpAddr| -> nix::Result<OwnedFd> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let descriptor = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+        let descriptor = tcp_socket(family)?;
         setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
         if address.is_ipv6() {
             setsockopt(&descriptor, sockopt::Ipv6V6Only, &false)?;
@@ -70,7 +69,11 @@ impl Scene {
         let mut moved = false;
         loop {
             let connection = match superserver.listener.accept() {
-                Ok((stream, _)) => OwnedFd::from(stream),
+                Ok((stream, _)) => {
+                    // Where accept hands down the listening socket's flags, the program must not get a socket that does not block.
+                    let _ = stream.set_nonblocking(false);
+                    OwnedFd::from(stream)
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // A client that has left already is no client (UNPv1 §5.11), and with none the call would block.
                 Err(_) => break,

@@ -71,7 +71,7 @@ impl Scene {
 
     pub fn listen(&mut self, name: &str) -> Result<(), Stop> {
         if !self.request.isolation.has_own_network() {
-            self.port_is_free()?;
+            self.have_port()?;
         }
         let opened = listening_socket(self.request.port).map_err(io::Error::from);
         match opened.and_then(|listener| Ok((listener.local_addr()?.port(), listener))) {

@@ -54,6 +54,7 @@ impl Environment {
             refused: refused
                 .map(|(isolation, reason)| Refused { isolation: *isolation, reason: reason.clone() })
                 .collect(),
+            waited_ms: (!environment.waited.is_zero()).then(|| millis(environment.waited)),
         }
     }
 }

@@ -76,6 +76,9 @@ pub struct Environment {
     /// What better isolation was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
+    /// How many milliseconds plays have waited for what earlier ones had left on the port, if they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<f64>,
 }
 
 /// An isolation that was refused.

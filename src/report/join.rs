@@ -1,5 +1,6 @@
 //! From the reports of all shards to the report that one machine would have written.
 
+use std::ops::Add;
 use std::path::{Path, PathBuf};
 
 use super::document::{Document, Summary};
@@ -130,10 +131,12 @@ fn joined(parts: Vec<Part>) -> Document {
         whole.interrupted |= part.interrupted;
         whole.subject.server.model = whole.subject.server.model.or(part.subject.server.model);
         whole.subject.server.declared |= part.subject.server.declared;
+        let waited = [whole.environment.waited_ms, part.environment.waited_ms].into_iter().flatten().reduce(f64::add);
         // The least that one of the machines could do.
         if part.environment.isolation > whole.environment.isolation {
             whole.environment = part.environment;
         }
+        whole.environment.waited_ms = waited;
     }
     whole.shard = None;
     whole.scenarios.sort_by(|one, other| one.id.cmp(&other.id));

@@ -134,6 +134,7 @@ impl Terminal {
         let mut text = String::new();
         let out = &mut text;
         refused(out, &document.environment);
+        waited(out, &document.environment);
         let conclusion = document.conclusion();
         let style = match conclusion {
             Conclusion::DoesNotConform => FAIL,
@@ -218,6 +219,19 @@ fn refused(out: &mut String, environment: &Environment) {
     for refused in &environment.refused {
         put(out, format_args!("  {}: {}\n", refused.isolation.name(), plain(&refused.reason)));
     }
+}
+
+/// What has made the run slow, and how to avoid it.
+fn waited(out: &mut String, environment: &Environment) {
+    let Some(waited) = environment.waited_ms else { return };
+    put(
+        out,
+        format_args!(
+            "\n{SKIP}{:.0} s of waiting{SKIP:#} for connections of earlier scenarios in TIME_WAIT: the server has a port of its own and \
+             does not set SO_REUSEADDR. With {{port}} in its command it gets a fresh one each time.\n",
+            waited / 1e3
+        ),
+    );
 }
 
 /// All the mistakes of invalid files.

@@ -47,6 +47,8 @@ pub struct Environment {
     pub isolation: Isolation,
     /// What better isolation was refused, and why.
     pub refused: Vec<(Isolation, String)>,
+    /// How long plays have waited for what earlier ones had left on the port, in all.
+    pub waited: Duration,
 }
 
 /// One scenario's result.

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use super::slots::{Slot, Slots};
+use crate::observe::HERE;
 use crate::play::{Outcome, ProbeResult};
 use crate::scenario::{Role, Scenario, applies};
-use crate::stage::{Isolation, Launch, Record, Request, Stage, StageError, Task};
+use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task};
 
 /// How many plays may wait for a deadline beside those that use the processors.
 const MOST_WAITING: usize = 14;
@@ -36,7 +37,7 @@ pub fn run(
     mut done: impl FnMut(&Setting, &Played),
 ) -> Result<Run, RunError> {
     let since = Instant::now();
-    let (setting, environment, first) = Setting::find(settings)?;
+    let (setting, mut environment, first) = Setting::find(settings)?;
     // The stage that the probe was played on serves the first job.
     let first = Mutex::new(Some(first));
     let own_network = setting.request.isolation.has_own_network();
@@ -76,6 +77,7 @@ pub fn run(
             }
         }
     });
+    environment.waited = setting.waited.into_inner().unwrap_or_default();
     Ok(Run {
         subject: setting.info,
         environment,
@@ -89,6 +91,7 @@ pub fn run(
 /// What is the same for all plays of a run.
 pub struct Setting {
     request: Request,
+    waited: Mutex<Duration>,
     /// The programs.
     pub info: SubjectInfo,
 }
@@ -99,7 +102,7 @@ impl Setting {
         let mut refused = Vec::new();
         let ladder = match settings.isolation {
             Some(only) => vec![only],
-            None => Isolation::LADDER.to_vec(),
+            None => LADDER.to_vec(),
         };
         for isolation in ladder {
             let mut request = Request {
@@ -127,7 +130,11 @@ impl Setting {
                         _ => ProbeResult::default(),
                     };
                     request.port = settings.port;
-                    return Ok((Setting::new(request, settings, probed), Environment { isolation, refused }, stage));
+                    return Ok((
+                        Setting::new(request, settings, probed),
+                        Environment { isolation, refused, waited: Duration::ZERO },
+                        stage,
+                    ));
                 }
                 Err(StageError::Refused(why)) => refused.push((isolation, why)),
                 Err(error) => return Err(error.into()),
@@ -153,7 +160,7 @@ impl Setting {
             declared: settings.model.is_some(),
             unseen: probed.unseen,
         };
-        Setting { request, info }
+        Setting { request, waited: Mutex::default(), info }
     }
 
     /// Plays a scenario as often as wanted. Verdicts that are not all the same cannot be trusted: that is an error.
@@ -198,7 +205,8 @@ impl Setting {
         let since = Instant::now();
         let mut timeline = Vec::new();
         let verdict =
-            match applies(scenario, self.request.model, self.info.declared, self.request.launch == Launch::Inetd) {
+            match applies(scenario, self.request.model, self.info.declared, self.request.launch == Launch::Inetd, HERE)
+            {
                 Err(why) => Verdict::Skip(why.to_string()),
                 Ok(()) => self.on_stage(stage, scenario, &mut timeline, slot),
             };
@@ -221,7 +229,12 @@ impl Setting {
         request.port = request.play_port();
         let observe = |record: &Record| match record {
             Record::Event { at, text } => timeline.push(Event { at: *at, text: text.clone() }),
-            Record::Waits { busy } => slot.lend(*busy),
+            Record::Yields { busy } => slot.lend(*busy),
+            Record::Waited(time) => {
+                if let Ok(mut waited) = self.waited.lock() {
+                    *waited += *time;
+                }
+            }
             _ => {}
         };
         let played = match stage.take().map_or_else(|| Stage::start(request.isolation), Ok) {

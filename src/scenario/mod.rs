@@ -21,7 +21,7 @@ pub use action::{
     SignalKind, SocketName, Source, Span, Start, Step, Target, Timing,
 };
 pub use mistake::{Located, Mistake, Mistakes, nearest, suggest};
-pub use needs::{NotApplicable, applies, starts};
+pub use needs::{Need, NotApplicable, Platform, applies, needs, starts};
 pub use parse::parse;
 pub use payload::{Form, Payload, show};
 pub use reference::reference_page;

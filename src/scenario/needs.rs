@@ -1,8 +1,51 @@
-//! What a scenario needs of a subject: it follows from the verbs that it uses, and from `models`.
+//! What a scenario needs of a subject and of the system: it follows from the verbs that it uses, and from `models`.
 
 use std::collections::BTreeSet;
 
-use super::action::{Action, CheckKind, Model, Role, Scenario, Step, Target};
+use super::action::{Action, CheckKind, Model, Role, Scarce, Scenario, Step, Target};
+
+/// The system that forkspec runs on, as far as scenarios can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// Everything can be seen.
+    Linux,
+    /// Most things can be seen.
+    MacOs,
+    /// Nothing can be seen.
+    Other,
+}
+
+/// What a scenario needs of the system, beyond sockets, processes and descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// To see in which system call a process sleeps.
+    SystemCalls,
+    /// To change the limits of a program that runs.
+    LimitsFromOutside,
+    /// A limit of processes that counts the program's own, and no others of its user.
+    OwnProcessLimit,
+    /// Local addresses besides 127.0.0.1 and ::1.
+    OtherLocalAddresses,
+}
+
+impl Need {
+    /// Why it is not met on a system; `None`: it is, or it depends on the isolation and is found out by trying.
+    pub fn unmet(self, platform: Platform) -> Option<&'static str> {
+        match (self, platform) {
+            (_, Platform::Linux | Platform::Other) => None,
+            (Need::SystemCalls, Platform::MacOs) => Some("macOS does not show in which system call a process sleeps"),
+            (Need::LimitsFromOutside, Platform::MacOs) => {
+                Some("macOS lets nobody change the resource limits of another process")
+            }
+            (Need::OwnProcessLimit, Platform::MacOs) => Some(
+                "on macOS the limit of processes (RLIMIT_NPROC) counts all processes of the user, not the program's alone",
+            ),
+            (Need::OtherLocalAddresses, Platform::MacOs) => {
+                Some("127.0.0.1 and ::1 are the only addresses of macOS's loopback interface")
+            }
+        }
+    }
+}
 
 /// Why a scenario does not apply to a subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,11 +67,23 @@ pub enum NotApplicable {
     /// It is about servers that are given their connection.
     #[error("it is about servers that are executed with a connected socket (--launch inetd)")]
     NotInetd,
+    /// The system does not let it be seen, or done.
+    #[error("it needs what is not to be had here: {0}")]
+    Unmet(&'static str),
 }
 
 /// Whether a scenario applies to a server of this model; an unknown model never excludes anything. `declared`: the model
 /// was stated, not observed.
-pub fn applies(scenario: &Scenario, model: Option<Model>, declared: bool, inetd: bool) -> Result<(), NotApplicable> {
+pub fn applies(
+    scenario: &Scenario,
+    model: Option<Model>,
+    declared: bool,
+    inetd: bool,
+    platform: Platform,
+) -> Result<(), NotApplicable> {
+    if let Some(why) = needs(scenario).into_iter().find_map(|need| need.unmet(platform)) {
+        return Err(NotApplicable::Unmet(why));
+    }
     if scenario.launch_inetd && !inetd && scenario.tests.contains(&Role::Server) {
         return Err(NotApplicable::NotInetd);
     }
@@ -49,6 +104,26 @@ pub fn applies(scenario: &Scenario, model: Option<Model>, declared: bool, inetd:
         return Err(NotApplicable::NoHandlers(model));
     }
     Ok(())
+}
+
+/// What a scenario needs of the system.
+pub fn needs(scenario: &Scenario) -> BTreeSet<Need> {
+    scenario.steps.iter().flat_map(|step| needs_of(&step.action)).collect()
+}
+
+fn needs_of(action: &Action) -> Vec<Need> {
+    match action {
+        Action::Start(start) if start.limits.processes.is_some() => vec![Need::OwnProcessLimit],
+        Action::Exhaust { of: Scarce::Descriptors, .. } => vec![Need::LimitsFromOutside],
+        Action::Exhaust { of: Scarce::Processes, .. } => vec![Need::LimitsFromOutside, Need::OwnProcessLimit],
+        Action::Connect { address: Some(address), .. } if address != "127.0.0.1" && address != "::1" => {
+            vec![Need::OtherLocalAddresses]
+        }
+        Action::Expect { checks, .. } if checks.iter().any(|check| matches!(check.kind, CheckKind::AsleepIn(_))) => {
+            vec![Need::SystemCalls]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The programs that a scenario starts.

@@ -58,7 +58,7 @@ impl Stage {
             let record = serde_json::from_str(&line).map_err(|error| lost(&error))?;
             observe(&record);
             match record {
-                Record::Event { .. } | Record::Waits { .. } => {}
+                Record::Event { .. } | Record::Yields { .. } | Record::Waited(_) => {}
                 Record::Refused(why) => return Err(StageError::Refused(why)),
                 Record::Panicked(why) => return Err(StageError::Lost(why)),
                 Record::Played(_) | Record::Probed(_) => result = Some(record),

@@ -10,13 +10,24 @@
 //! ```
 
 mod host;
+mod plain;
+mod programs;
 mod protocol;
+mod serve;
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(not(target_os = "linux"))]
+mod posix;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Console, HANDED_OVER, Spawn, SpawnError, Surroundings, enter, set_limit, spawn, tell};
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use posix as platform;
+
+pub use platform::{LADDER, set_limit};
+pub use programs::{Console, HANDED_OVER, Spawn, SpawnError, spawn};
+pub use serve::{Surroundings, enter, tell};
 
 pub use host::{Stage, StageError};
 pub use protocol::{Isolation, Launch, Record, Request, Task};

@@ -24,9 +24,8 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    /// The ladder: what is tried, best first.
-    pub const LADDER: [Isolation; 4] =
-        [Isolation::UserNamespace, Isolation::SharedProc, Isolation::Root, Isolation::None];
+    /// All of them, best first.
+    pub const ALL: [Isolation; 4] = [Isolation::UserNamespace, Isolation::SharedProc, Isolation::Root, Isolation::None];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -113,11 +112,13 @@ pub enum Record {
         /// What.
         text: String,
     },
-    /// The play waits for something that may take long.
-    Waits {
+    /// The play waits for something that may take long: another one may use the time.
+    Yields {
         /// A program of the subject keeps a processor busy meanwhile.
         busy: bool,
     },
+    /// The play had to wait for what an earlier one has left on the port.
+    Waited(Duration),
     /// The play came to its end.
     Played(Outcome),
     /// The probe came to its end.

@@ -7,7 +7,12 @@ mod sock_diag;
 mod stillness;
 #[cfg(test)]
 mod stillness_tests;
+mod wait;
 
-pub use pidfd::PidFd;
+pub use pidfd::PidFd as EndWatch;
 pub use proc::ProcessTable;
 pub use sock_diag::SocketTable;
+pub use wait::wait;
+
+/// The system that this is.
+pub const HERE: crate::scenario::Platform = crate::scenario::Platform::Linux;

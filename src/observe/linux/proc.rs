@@ -24,6 +24,21 @@ pub enum ProcessTable {
 }
 
 impl ProcessTable {
+    /// The calling process and its descendants; orphans are among them where it adopts them. Nothing needs to be marked.
+    pub fn below_caller(_mark: &str) -> io::Result<ProcessTable> {
+        Ok(ProcessTable::Below { root: ProcessTable::own_id()?, translate: false })
+    }
+
+    /// All processes that `/proc` shows.
+    pub fn machine() -> io::Result<ProcessTable> {
+        Ok(ProcessTable::Own)
+    }
+
+    /// What is left of a stage when its play is over: its processes, which cannot get away from who adopts them.
+    pub fn leftovers(&self, _port: u16) -> io::Result<Vec<Process>> {
+        self.list()
+    }
+
     /// All processes of the stage, the runner's own among them, in the order of their start.
     pub fn list(&self) -> io::Result<Vec<Process>> {
         let mut processes = Vec::new();

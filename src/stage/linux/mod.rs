@@ -4,8 +4,17 @@ mod init;
 mod isolation;
 mod limits;
 mod network;
-mod programs;
+mod process;
 
-pub use init::{Surroundings, enter, tell};
+pub use init::usher;
+pub use isolation::prepare;
 pub use limits::set_limit;
-pub use programs::{Console, HANDED_OVER, Spawn, SpawnError, spawn};
+pub use process::{
+    adopt_orphans, adopter, close_inherited, close_on_exec_from, die_with_parent, drop_privileges, hide_from_debuggers,
+    slave_of,
+};
+
+use super::protocol::Isolation;
+
+/// What is tried, best first.
+pub const LADDER: &[Isolation] = &Isolation::ALL;

@@ -1,18 +1,18 @@
 //! Starting the subject's programs.
 
 use std::ffi::{CString, NulError, OsStr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, unlockpt};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
-use nix::unistd::{ForkResult, Pid, dup2_raw, execve, fork, pipe2, read, setsid, write};
+use nix::unistd::{ForkResult, Pid, dup2_raw, execve, fork, read, setsid, write};
 
+use super::platform;
 use crate::scenario::Limits;
 
 /// What is to be started.
@@ -81,6 +81,13 @@ pub enum SpawnError {
     Nul(#[from] NulError),
 }
 
+/// A pipe that is closed when a program is executed: what is read, and what is written.
+fn pipe() -> Result<(OwnedFd, OwnedFd), SpawnError> {
+    let failed = |error: std::io::Error| runner("pipe")(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    Ok((reader.into(), writer.into()))
+}
+
 fn runner(what: &'static str) -> impl Fn(Errno) -> SpawnError {
     move |errno| SpawnError::Runner { what, errno }
 }
@@ -92,7 +99,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let environment = environment(spawn.name)?;
 
     let (master, slave) = terminal().map_err(runner("opening a terminal"))?;
-    let (stderr, stderr_end) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
+    let (stderr, stderr_end) = pipe()?;
     let (stdin_end, stdin) = match spawn.console {
         Console::Socket(connection) => {
             (connection.try_clone_to_owned().map_err(|_| runner("dup")(Errno::last()))?, None)
@@ -102,7 +109,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
             (null.map_err(runner("/dev/null"))?, None)
         }
         Console::Pipe => {
-            let (end, ours) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
+            let (end, ours) = pipe()?;
             (end, Some(ours))
         }
         Console::Terminal => {
@@ -114,7 +121,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     for descriptor in stdin.iter().chain([&master, &stderr]) {
         fcntl(descriptor, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(runner("fcntl"))?;
     }
-    let (failure, failure_end) = pipe2(OFlag::O_CLOEXEC).map_err(runner("pipe"))?;
+    let (failure, failure_end) = pipe()?;
 
     // SAFETY: the player has one thread. The child makes system calls only and then executes the program or ends.
     match unsafe { fork() }.map_err(runner("fork"))? {
@@ -164,7 +171,7 @@ fn become_program(
         setsid()?;
         if matches!(spawn.console, Console::Terminal) {
             // SAFETY: makes the terminal, an open descriptor, the session's controlling one.
-            Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY, 0) })?;
+            Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY as _, 0) })?;
         }
         for (number, end) in ends.into_iter().enumerate() {
             // SAFETY: replaces a standard descriptor of the child, which nothing in it owns; it stays open.
@@ -184,13 +191,12 @@ fn become_program(
             unsafe { signal(number, SigHandler::SigDfl)? };
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-        limit(Resource::RLIMIT_CORE, Some(0))?;
-        limit(Resource::RLIMIT_FSIZE, Some(LARGEST_FILE))?;
-        limit(Resource::RLIMIT_NOFILE, spawn.limits.descriptors)?;
-        limit(Resource::RLIMIT_NPROC, spawn.limits.processes)?;
-        drop_capabilities();
-        // SAFETY: marks descriptors for closing; none is closed under an owner.
-        unsafe { libc::close_range(first_to_close, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        limit(libc::RLIMIT_CORE as _, Some(0))?;
+        limit(libc::RLIMIT_FSIZE as _, Some(LARGEST_FILE))?;
+        limit(libc::RLIMIT_NOFILE as _, spawn.limits.descriptors)?;
+        limit(libc::RLIMIT_NPROC as _, spawn.limits.processes)?;
+        platform::drop_privileges();
+        platform::close_on_exec_from(first_to_close);
         Ok(())
     };
     match prepare() {
@@ -207,32 +213,26 @@ fn borrow(number: RawFd) -> std::os::fd::BorrowedFd<'static> {
     unsafe { std::os::fd::BorrowedFd::borrow_raw(number) }
 }
 
-fn limit(resource: Resource, soft: Option<u64>) -> nix::Result<()> {
+/// nix does not know every limit on every system.
+fn limit(resource: i32, soft: Option<u64>) -> nix::Result<()> {
     let Some(soft) = soft else { return Ok(()) };
-    let (_, hard) = getrlimit(resource)?;
-    setrlimit(resource, soft.min(hard), hard)
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills in `limit`, which is ours.
+    Errno::result(unsafe { libc::getrlimit(resource as _, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max.min(soft);
+    // SAFETY: reads `limit`, which is ours.
+    Errno::result(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 
 /// The largest file that a program can write: 64 MiB.
 const LARGEST_FILE: u64 = 64 << 20;
-
-/// Empties the bounding set, so that not even root's program has capabilities; refused without CAP_SETPCAP, and
-/// then there are none to lose.
-fn drop_capabilities() {
-    for capability in 0..64 {
-        // SAFETY: takes integers only.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
-            break;
-        }
-    }
-}
 
 /// A terminal that neither echoes nor translates: both ends.
 fn terminal() -> nix::Result<(OwnedFd, OwnedFd)> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&master)?;
     unlockpt(&master)?;
-    let slave = slave_of(&master)?;
+    let slave = platform::slave_of(&master)?;
     let mut settings = tcgetattr(&slave)?;
     settings.output_flags.remove(OutputFlags::OPOST);
     settings.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHOE | LocalFlags::ECHOK | LocalFlags::ECHONL);
@@ -242,13 +242,4 @@ fn terminal() -> nix::Result<(OwnedFd, OwnedFd)> {
 
 fn owned(master: PtyMaster) -> OwnedFd {
     OwnedFd::from(master)
-}
-
-/// Opens the other end without a path, which another mount namespace may show as another device (TIOCGPTPEER).
-fn slave_of(master: &PtyMaster) -> nix::Result<OwnedFd> {
-    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: the request takes flags and returns a new descriptor or -1.
-    let number = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

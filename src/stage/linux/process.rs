@@ -1,0 +1,60 @@
+//! What Linux does for the processes of a stage.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::pty::PtyMaster;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+
+/// Closes what the stage has inherited.
+pub fn close_inherited() {
+    // SAFETY: no descriptor above 2 has been opened by this process, so none that something here owns is closed.
+    unsafe { libc::close_range(3, u32::MAX, 0) };
+}
+
+/// Marks all descriptors from this one on to be closed when a program is executed.
+pub fn close_on_exec_from(first: u32) {
+    // SAFETY: marks descriptors for closing; none is closed under an owner.
+    unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+}
+
+/// Has the kernel kill this process when its parent ends.
+pub fn die_with_parent() {
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+}
+
+/// A subject of the same user must not get at our descriptors through /proc: it could forge a result.
+pub fn hide_from_debuggers() {
+    let _ = prctl::set_dumpable(false);
+}
+
+/// Has orphans among the descendants of this process handed to it.
+pub fn adopt_orphans() {
+    let _ = prctl::set_child_subreaper(true);
+}
+
+/// The process that orphans of a plain stage are handed to: the parent of the caller, which is the player.
+pub fn adopter() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// Empties the bounding set, so that not even root's program has capabilities; refused without CAP_SETPCAP, and
+/// then there are none to lose.
+pub fn drop_privileges() {
+    for capability in 0..64 {
+        // SAFETY: takes integers only.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+            break;
+        }
+    }
+}
+
+/// Opens the other end without a path, which another mount namespace may show as another device (TIOCGPTPEER).
+pub fn slave_of(master: &PtyMaster) -> nix::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the request takes flags and returns a new descriptor or -1.
+    let number = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
