@@ -12,6 +12,7 @@ use super::outbox::Outbox;
 use super::peer::TURN;
 use crate::observe::{End, Pair};
 use crate::scenario::{Role, Scarce};
+use crate::stage;
 
 /// A program and its standard descriptors.
 #[derive(Debug)]
@@ -118,6 +119,15 @@ impl Program {
     /// Whether all that was to be typed is with the kernel, or never can be.
     pub fn has_typed_all(&self) -> bool {
         self.typing.is_empty() || self.stdin.is_none()
+    }
+
+    /// Lets what was typed at a terminal arrive: until then the program sleeps, and is not at rest.
+    pub fn deliver_input(&self) {
+        if self.terminal
+            && let Some(master) = &self.stdin
+        {
+            stage::deliver_input(master);
+        }
     }
 
     /// Ends standard input.

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::program::Program;
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use crate::observe::{Deeds, Horizon, Process, Restless, Stillness, all_have_done, sockets_at_rest};
@@ -238,6 +239,7 @@ impl RestWatch {
     fn between(&mut self, scene: &mut Scene, moved: bool) -> io::Result<()> {
         self.calm = false;
         if self.previous.is_some() && !moved {
+            scene.programs.values().for_each(Program::deliver_input);
             match sockets_at_rest(&scene.list_sockets()?) {
                 Ok(()) => self.calm = true,
                 Err(why) => self.why = Some(why),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollTimeout, poll};
 
-use super::{ChildSignal, Descriptor, End, Pair, Process, Restless, Socket, Stillness};
+use super::{ChildSignal, Descriptor, End, Horizon, Motion, Pair, Process, Restless, Socket, Stillness};
 use crate::scenario::Platform;
 use crate::tcp::TcpState;
 
@@ -98,7 +98,16 @@ impl ProcessTable {
     }
 
     /// A sample of all tasks.
-    pub fn stillness<'p>(&self, _: impl IntoIterator<Item = &'p Process>) -> Result<Stillness, Restless> {
+    pub fn stillness<'p>(
+        &self,
+        _: impl IntoIterator<Item = &'p Process>,
+        _: Option<Horizon>,
+    ) -> Result<Stillness, Restless> {
+        match *self {}
+    }
+
+    /// What tasks have done.
+    pub fn motions(&self, _: &[Process], _: Horizon) -> Option<Vec<Motion>> {
         match *self {}
     }
 

@@ -9,7 +9,7 @@ use super::records::{
     BsdProcess, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types, identity_of_socket, path_of_file, sockets, threads,
     words_and_environment,
 };
-use crate::observe::{ChildSignal, Descriptor, DescriptorKind, Process, Restless, Stillness};
+use crate::observe::{ChildSignal, Descriptor, DescriptorKind, Horizon, Motion, Process, Restless, Stillness};
 use crate::tcp::TcpState;
 
 /// The processes of a stage, or of the whole machine.
@@ -107,8 +107,25 @@ impl ProcessTable {
     }
 
     /// Whether the tasks of these processes can run by themselves: that cannot be seen, so deadlines decide.
-    pub fn stillness<'p>(&self, _: impl IntoIterator<Item = &'p Process>) -> Result<Stillness, Restless> {
+    pub fn stillness<'p>(
+        &self,
+        _: impl IntoIterator<Item = &'p Process>,
+        _: Option<Horizon>,
+    ) -> Result<Stillness, Restless> {
         Err(Restless("rest cannot be seen on macOS".into()))
+    }
+
+    /// What tasks have done: what may wake them cannot be seen.
+    pub fn motions(&self, processes: &[Process], _: Horizon) -> Option<Vec<Motion>> {
+        let unseen = |process: &Process| Motion {
+            task: process.pid,
+            moves: true,
+            running: false,
+            unseen: true,
+            sleeps: 0,
+            used: None,
+        };
+        Some(processes.iter().map(unseen).collect())
     }
 
     /// What a process does with SIGCHLD: macOS does not show it.

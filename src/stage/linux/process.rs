@@ -1,9 +1,9 @@
 //! What Linux does for the processes of a stage.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::pty::PtyMaster;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
@@ -51,10 +51,18 @@ pub fn drop_privileges() {
 }
 
 /// Opens the other end without a path, which another mount namespace may show as another device (TIOCGPTPEER).
-pub fn slave_of(master: &PtyMaster) -> nix::Result<OwnedFd> {
+pub fn slave_of(master: &impl AsRawFd) -> nix::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: the request takes flags and returns a new descriptor or -1.
     let number = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Waits until what was written to a terminal's master can be read at the other end. The kernel passes it on in a worker
+/// of its own, which no process shows; a poll at the other end waits for that (`tty_buffer_flush_work`).
+pub fn deliver_input(master: &impl AsRawFd) {
+    // Nobody can read there any more, or the poll is interrupted: then there is nothing to wait for, or another look.
+    let Ok(slave) = slave_of(master) else { return };
+    let _ = poll(&mut [PollFd::new(slave.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO);
 }
