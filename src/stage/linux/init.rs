@@ -12,6 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
+use super::descriptors::close_from;
 use super::{isolation, network};
 use crate::observe::ProcessTable;
 use crate::stage::{Isolation, Record, Request};
@@ -31,7 +32,7 @@ pub struct Surroundings {
 /// it ends. Does not return.
 pub fn enter(isolation: Isolation, player: impl Fn(Request, Surroundings) -> Record) -> ! {
     // SAFETY: no descriptor above 2 has been opened by this process, so none that something here owns is closed.
-    unsafe { libc::close_range(3, u32::MAX, 0) };
+    unsafe { close_from(3, 0) };
     std::panic::set_hook(Box::new(|info| tell(&Record::Panicked(info.to_string()))));
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     if let Err(why) = isolation::prepare(isolation) {

@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{ForkResult, Pid, dup2_raw, execve, fork, pipe2, read, setsid, write};
 
+use super::descriptors::close_from;
 use crate::scenario::Limits;
 
 /// What is to be started.
@@ -190,7 +191,7 @@ fn become_program(
         limit(Resource::RLIMIT_NPROC, spawn.limits.processes)?;
         drop_capabilities();
         // SAFETY: marks descriptors for closing; none is closed under an owner.
-        unsafe { libc::close_range(first_to_close, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+        unsafe { close_from(first_to_close, libc::CLOSE_RANGE_CLOEXEC) };
         Ok(())
     };
     match prepare() {
