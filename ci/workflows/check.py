@@ -121,7 +121,10 @@ def outputs(job):
 def submission(machine, clone, fixture):
     """A student's repository with a server."""
     repository = machine.new_folder("submission")
-    shutil.copy(clone / f"fixtures/{fixture}.c", repository / "tcpserv.c")
+    source = clone / f"fixtures/{fixture}.c"
+    shutil.copy(source, repository / "tcpserv.c")
+    for header in source.parent.glob("*.h"):
+        shutil.copy(header, repository)
     return repository
 
 
