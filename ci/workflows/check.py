@@ -1,6 +1,6 @@
 """Executes the workflows of a clean clone on this machine, and looks whether they do what they are for.
 
-usage: check.py CLONE FOLDER [--all]
+usage: check.py CLONE FOLDER CACHE [--all]
 """
 
 import json
@@ -25,9 +25,9 @@ COSTLY = [
 ]
 
 
-def main(clone, folder, *options):
-    clone, folder = Path(clone).resolve(), Path(folder).resolve()
-    machine = Machine(folder, clone, ACTION, NEVER + ([] if "--all" in options else COSTLY))
+def main(clone, folder, cache, *options):
+    clone, folder, cache = Path(clone).resolve(), Path(folder).resolve(), Path(cache).resolve()
+    machine = Machine(folder, cache, clone, ACTION, NEVER + ([] if "--all" in options else COSTLY))
     checks = Checks()
     for check in (own_workflow, release, classroom, sharded):
         before = machine.executed
@@ -94,10 +94,12 @@ def classroom(machine, clone, checks):
 
 
 def sharded(machine, clone, checks):
-    for fixture, conclusion, verdict in (
-        ("correct/sigchld-ignored", "success", "conforms"),
-        ("defects/waits-once", "failure", "does-not-conform"),
+    for fixture, lost, conclusion, verdict in (
+        ("correct/sigchld-ignored", "", "success", "conforms"),
+        ("correct/sigchld-ignored", "shard-2", "failure", "invalid"),
+        ("defects/waits-once", "", "failure", "does-not-conform"),
     ):
+        machine.lose = lost
         repository = submission(machine, clone, fixture)
         path = clone / "docs/classroom-sharded.yml"
         jobs = play(machine, path, repository, github("refs/heads/main", "main"))

@@ -34,9 +34,11 @@ class Machine:
     """Where jobs are played."""
 
     folder: Path  # everything is in it
+    cache: Path  # what actions keep for later runs
     action: Path  # this repository, clean
     action_name: str  # what other repositories call it, without @VERSION
     leave_out: list = field(default_factory=list)  # (pattern, why): `run:` steps that are not executed
+    lose: str = ""  # the artifact that does not arrive
     executed: int = 0  # how many steps were
 
     def new_folder(self, name):
@@ -260,7 +262,9 @@ class _Run:
         self.machine.executed += 1
         self.say("ok" if code == 0 else "FAIL", f"{self.title(step)} ({seconds:.1f} s)")
         if code != 0:
-            print("\n".join(f"{'  ' * self.depth}    | {line}" for line in output.splitlines()[-40:]))
+            # The bar also keeps GitHub from obeying what a step says, where it is GitHub that runs us.
+            shown = output.splitlines()[-12 if step.get("continue-on-error") or self.inputs is not None else -60:]
+            print("\n".join(f"{'  ' * self.depth}    | {line[:160]}" for line in shown))
             print(f"{'  ' * self.depth}    | exit code {code}", flush=True)
         outputs.update(_assignments(files["OUTPUT"].read_text()))
         self.extra_env.update(_assignments(files["ENV"].read_text()))
@@ -291,7 +295,10 @@ class _Run:
         files = [Path(name) for line in inputs["path"].split("\n") if line for name in glob.glob(str(self.workspace / line))]
         if not files and inputs.get("if-no-files-found") == "error":
             raise ValueError("nothing to upload")
-        place = self.jobs.artifacts / inputs.get("name", "artifact")
+        name = inputs.get("name", "artifact")
+        if name == self.machine.lose:
+            return
+        place = self.jobs.artifacts / name
         place.mkdir()
         # As in the original: the nearest folder that all have in common is the artifact's root.
         root = Path(os.path.commonpath([file.parent for file in files])) if files else None
@@ -307,13 +314,13 @@ class _Run:
             shutil.copytree(artifact, place if flat else place / artifact.name, dirs_exist_ok=True)
 
     def restore(self, inputs, outputs):
-        stored = self.machine.folder / "cache" / inputs["key"]
+        stored = self.machine.cache / inputs["key"]
         if stored.exists():
             shutil.copytree(stored, inputs["path"], dirs_exist_ok=True)
             outputs["cache-hit"] = "true"
 
     def save(self, inputs, _):
-        shutil.copytree(inputs["path"], self.machine.folder / "cache" / inputs["key"], dirs_exist_ok=True)
+        shutil.copytree(inputs["path"], self.machine.cache / inputs["key"], dirs_exist_ok=True)
 
 
 def _list(value):
