@@ -1,5 +1,6 @@
 //! The stage on Linux.
 
+mod descriptors;
 mod init;
 mod isolation;
 mod limits;

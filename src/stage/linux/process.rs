@@ -7,16 +7,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
+use super::descriptors::close_from;
+
 /// Closes what the stage has inherited.
 pub fn close_inherited() {
     // SAFETY: no descriptor above 2 has been opened by this process, so none that something here owns is closed.
-    unsafe { libc::close_range(3, u32::MAX, 0) };
+    unsafe { close_from(3, 0) };
 }
 
 /// Marks all descriptors from this one on to be closed when a program is executed.
 pub fn close_on_exec_from(first: u32) {
     // SAFETY: marks descriptors for closing; none is closed under an owner.
-    unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    unsafe { close_from(first, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 /// Has the kernel kill this process when its parent ends.
