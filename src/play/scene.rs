@@ -195,7 +195,7 @@ impl Scene {
         let mut fds: Vec<PollFd<'_>> = Vec::new();
         fds.extend(self.peers.values().filter_map(Peer::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
         fds.extend(self.programs.values().flat_map(Program::interests).map(|(fd, flags)| PollFd::new(fd, flags)));
-        fds.extend(self.superserver.iter().map(Superserver::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
+        fds.extend(self.superserver.iter().flat_map(Superserver::interests).map(|(fd, flags)| PollFd::new(fd, flags)));
         let first = fds.len();
         let live = self.known.iter().filter(|(_, known)| !known.gone && !known.ending);
         let (identities, pidfds): (Vec<Identity>, Vec<&PidFd>) =

@@ -103,7 +103,7 @@ impl Scene {
                 }
                 Ok(())
             }
-            Action::Listen { name } => self.listen(name),
+            Action::Listen { name, narrow } => self.listen(name, *narrow),
             Action::Accept { peers, on } => peers.iter().try_for_each(|name| self.accept(name, on)),
             Action::Type { programs, text } => self.type_text(programs, text),
             Action::EndInput { programs } => self.end_input(programs),

@@ -9,7 +9,7 @@ use super::program::Program;
 use super::scene::Scene;
 use super::start::last_words;
 use super::steps::{Stop, Topic, miss, trouble};
-use super::superserver::listening_socket;
+use super::superserver::{Room, listening_socket};
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use super::wording::expected;
 use crate::observe::Socket;
@@ -69,11 +69,12 @@ impl Scene {
         }
     }
 
-    pub fn listen(&mut self, name: &str) -> Result<(), Stop> {
+    pub fn listen(&mut self, name: &str, narrow: bool) -> Result<(), Stop> {
         if !self.request.isolation.has_own_network() {
             self.port_is_free()?;
         }
-        let opened = listening_socket(self.request.port).map_err(io::Error::from);
+        let room = if narrow { Room::Little } else { Room::Usual };
+        let opened = listening_socket(self.request.port, room).map_err(io::Error::from);
         match opened.and_then(|listener| Ok((listener.local_addr()?.port(), listener))) {
             Ok((port, listener)) => {
                 self.request.port = port;
