@@ -57,6 +57,8 @@ pub type Identity = (i32, u64);
 pub struct Known {
     /// The program that it belongs to.
     pub program: String,
+    /// The process that made it.
+    pub parent: i32,
     /// Tells of its end.
     pub pidfd: Option<PidFd>,
     /// How it ended, if that was seen.
@@ -146,6 +148,11 @@ impl Scene {
     pub fn add_peer(&mut self, name: &str, peer: Peer) {
         self.not_clients.insert(peer.pair);
         self.peers.insert(name.to_owned(), peer);
+    }
+
+    /// How many connections the runner has made or accepted so far.
+    pub fn connections(&self) -> usize {
+        self.not_clients.len()
     }
 
     /// The program that judges servers: the first one of that role.
@@ -259,6 +266,7 @@ impl Scene {
                 let pidfd = PidFd::open(process.pid).ok();
                 let known = Known {
                     program,
+                    parent: process.parent,
                     pidfd,
                     end: None,
                     ending: false,

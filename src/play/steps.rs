@@ -38,8 +38,8 @@ pub enum Topic {
     Send,
     /// Finding the process that handles a connection.
     Handler,
-    /// A visit: connect, a line, its echo, close.
-    Visit,
+    /// Waiting for the server to close when a visitor has left.
+    Leave,
     /// A check of an `expect` step.
     Check(CheckKind, Subject),
     /// What one more ordinary client leaves behind.

@@ -214,7 +214,7 @@ impl Scene {
         let line = format!("{name}\n").into_bytes();
         let peer = match Peer::connect(to, PATIENCE) {
             Ok(peer) => peer,
-            Err(error) => return miss(Topic::Visit, format!("{name} connects to {to}"), error.to_string()),
+            Err(error) => return miss(Topic::Connect, format!("{name} connects to {to}"), error.to_string()),
         };
         self.add_peer(name, peer);
         if let Some(peer) = self.peers.get_mut(name) {
@@ -226,7 +226,8 @@ impl Scene {
         let waited =
             self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;
         if let Waited::Failed(observed) = waited {
-            return miss(Topic::Visit, expected(&check, &subject), observed);
+            let expected = expected(&check, &subject);
+            return miss(Topic::Check(check, subject), expected, observed);
         }
         Ok(())
     }
@@ -245,7 +246,7 @@ impl Scene {
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => {
-                miss(Topic::Visit, format!("the server ends {name}'s connection when it has closed"), observed)
+                miss(Topic::Leave, format!("the server ends {name}'s connection when it has closed"), observed)
             }
         }
     }
