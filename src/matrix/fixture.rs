@@ -163,7 +163,7 @@ impl Fixture {
             let path = path.to_owned();
             move |error| FixtureError::Io(path, error)
         };
-        let folder = self.source.parent().unwrap_or(Path::new("."));
+        let folder = self.source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut hasher = DefaultHasher::new();
         COMPILER.hash(&mut hasher);
         fs::read(&self.source).map_err(failed(&self.source))?.hash(&mut hasher);

@@ -15,6 +15,11 @@ use crate::tcp::TcpState;
 /// The defect that is recognised by what was observed of the client.
 pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
     let client = case.scene.programs.values().find(|program| program.role == Role::Client)?;
+    let refused = client.end.is_some() && client.pair.is_none() && super::diagnosis::said(client).contains("refused");
+    if refused && !case.is_about(&["hides-connect-error", "ignores-its-address", "ignores-its-port"]) {
+        // Somebody listens where it was sent.
+        return Some("ignores-its-port");
+    }
     // What nobody has asked for yet tells it, too.
     let behind = case.scene.peers.iter().filter(|(name, _)| accepted_by_us(case.scenario, name));
     let nuls = behind.map(|(_, peer)| peer.inbox.unread().iter().take_while(|byte| **byte == 0).count()).max();
@@ -29,6 +34,7 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
             Some(Change::NulAfterLine | Change::NulElsewhere) => Some("client-sends-nul"),
             Some(Change::WholeBuffer) => Some("client-sends-whole-buffer"),
             Some(Change::LineEnds) => Some("client-drops-carriage-returns"),
+            Some(Change::Words) => Some("client-splits-words"),
             Some(Change::EmptyLines) => Some("client-skips-empty-lines"),
             _ if case.evidence.sign == Sign::Fin => left_early(case, client),
             // All that was typed is read, and nothing of it was ever sent.
@@ -142,6 +148,10 @@ fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'stat
             Some("hides-connect-error")
         }
         (ExitStatus::NonZero, None) if resets || closes => hangs(case),
+        // It runs on without a connection.
+        (ExitStatus::NonZero, None) if client.pair.is_none() && !case.is_about(&["takes-bad-address", "no-usage-check"]) => {
+            Some("ignores-connect-error")
+        }
         _ => None,
     }
 }

@@ -45,7 +45,8 @@ impl Case<'_> {
         let fits = match defect.id.as_str() {
             // What grows with each byte grows too large: not at once.
             "counter-overflows" => self.evidence.matched >= 8 << 10,
-            "line-buffer-off-by-one" => self.evidence.matched >= 4000,
+            "line-buffer-off-by-one" => self.received() >= 4000,
+            "ignores-its-address" | "ignores-its-port" => self.scene.programs.values().any(|one| one.pair.is_some()),
             "backlog-too-small" => self.miss.observed.contains("backlog"),
             // Not where data was lost with it: a handler that leaves too early resets as well.
             "reset-instead-of-fin" => !matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),
@@ -61,19 +62,25 @@ impl Case<'_> {
         defects.contains(&self.scenario.defect.as_str())
     }
 
-    /// Whether a line came that belongs to what was sent before.
+    /// How many bytes have come on the connection that the miss is about.
+    fn received(&self) -> usize {
+        match &self.miss.topic {
+            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map_or(0, |peer| peer.inbox.received()),
+            _ => 0,
+        }
+    }
+
+    /// Whether the last line that was taken came once more.
     pub fn is_stale(&self) -> bool {
-        let came = match &self.miss.topic {
-            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map(|peer| peer.inbox.unread()),
-            Topic::Check(_, Subject::Program(name)) => {
-                self.scene.programs.get(name).map(|program| program.stdout.unread())
-            }
+        let capture = match &self.miss.topic {
+            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map(|peer| &peer.inbox),
+            Topic::Check(_, Subject::Program(name)) => self.scene.programs.get(name).map(|program| &program.stdout),
             _ => None,
         };
-        let Some(came) = came else { return false };
+        let Some(capture) = capture else { return false };
+        let (came, kept) = (capture.unread(), capture.kept());
         let line = &came[..came.iter().position(|byte| *byte == b'\n').map_or(came.len(), |at| at + 1)];
-        let all = sent(self.scenario, self.step, None);
-        line.len() > 2 && all.windows(line.len()).any(|window| window == line)
+        line.len() > 2 && kept[..kept.len() - came.len()].ends_with(line)
     }
 
     /// What came so that it differed, what should have come, and what was done to it.
@@ -100,6 +107,11 @@ impl Case<'_> {
         const NEAR: usize = 4096;
         let matched = self.evidence.matched;
         let from = came[..matched].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let before = &came[..from.saturating_sub(1)];
+        let last = &came[before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)..from];
+        if last.len() > 2 && came[from..].starts_with(last) {
+            return Some(Change::Twice);
+        }
         let part = |bytes: &'_ [u8]| bytes[from..].iter().take(NEAR).copied().collect::<Vec<u8>>();
         let all = sent(self.scenario, self.step, None);
         change(&part(came), &part(wanted), &all[..all.len().min(NEAR)])
@@ -136,17 +148,21 @@ fn of_server(case: &Case<'_>) -> Option<&'static str> {
             (process.state == 'R').then_some("emfile-spin")
         }
         (CheckKind::Zombies(0), _) if case.is_about(&["reaps-only-at-accept"]) && reaps_in_time(scene) => None,
-        (CheckKind::Zombies(0), _) => reaping(scene, view),
+        (CheckKind::Zombies(0), _) => reaping(case),
         (CheckKind::Lacks(names), Subject::Process(..)) if names.contains(&SocketName::Listener) => {
             Some("child-keeps-listener")
         }
         (CheckKind::Lacks(_), Subject::Program(_)) => Some("parent-keeps-connection"),
         (CheckKind::Listening(false), _) => Some("child-keeps-listener"),
+        (CheckKind::Descriptors(CountOrBaseline::Baseline), _) if falls_through(case) => Some("child-falls-through"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) => Some(lost_descriptors(scene, view)),
         (CheckKind::Exits(_), Subject::Program(name)) if serves_elsewhere(case, name) => Some("bind-error-ignored"),
         (CheckKind::Receives(payload), Subject::Peer(name)) if !accepted_by_us(case.scenario, name) => {
             received(case, name, payload.bytes())
         }
+        // An honest client prints what the server has sent.
+        (CheckKind::Stdout(_), Subject::Program(_)) => case.change().map(changed),
+        _ if falls_through(case) => Some("child-falls-through"),
         (_, Subject::Peer(name)) if case.evidence.sign == Sign::Open && !accepted_by_us(case.scenario, name) => {
             kept_open(case, Some(name))
         }
@@ -165,22 +181,14 @@ fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> 
     let matched = case.evidence.matched;
     match case.evidence.sign {
         Sign::Unserved => unserved(case),
-        Sign::Bytes | Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) => {
-            Some("data-taken-for-string")
-        }
+        Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) => Some("data-taken-for-string"),
         Sign::Fin if wanted.get(matched) == Some(&0xff) => Some("eof-in-a-char"),
         Sign::Fin if matched > 0 && half_closed(case, peer) && model == Some(Model::Event) => {
             Some("half-close-drops-data")
         }
-        Sign::Bytes if matched >= 4000 && case.is_about(&["line-buffer-off-by-one", "long-line-cut"]) => None,
+        _ if case.is_about(&["line-buffer-off-by-one", "long-line-cut"]) && case.received() >= 4000 => None,
         Sign::Bytes => match case.change() {
-            Some(Change::NulAfterLine) => Some("nul-sent"),
-            Some(Change::NulElsewhere | Change::WholeBuffer | Change::Twice) => Some("extra-byte"),
-            Some(Change::LineEnds) => Some("line-ends-altered"),
-            Some(Change::EmptyLines) => Some("empty-line-lost"),
-            Some(Change::Prefix) => Some("uninvited-data"),
-            Some(Change::HighBit) => Some("bytes-interpreted"),
-            Some(Change::Case) => Some("echo-altered"),
+            Some(change) => Some(changed(change)),
             None if is_anothers(case, peer) => mixed_up(model),
             // The echo of what was answered already.
             None if answered && case.is_stale() => Some("extra-byte"),
@@ -193,13 +201,29 @@ fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> 
         Sign::Silence if !answered && lacks_last_line(wanted, matched) && listens_in_vain(scene, view, peer).is_some() => {
             Some("echo-one-behind")
         }
-        Sign::Fin if matched == 0 && !answered && scene.connections() > 10 && scene.request.ordinary.is_some() => {
+        Sign::Fin if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
             Some("slots-never-freed")
         }
+        Sign::Fin if model == Some(Model::Thread) && !answered && matched == 0 && scene.request.ordinary.is_none() => {
+            Some("closes-shared-descriptor")
+        }
+        Sign::Fin if case.is_about(&["empty-line-lost"]) => None,
         Sign::Fin if answered && matched == 0 && !half_closed(case, peer) && !was_disturbed(case) => {
             Some("one-message-only")
         }
         _ => None,
+    }
+}
+
+fn changed(change: Change) -> &'static str {
+    match change {
+        Change::NulAfterLine => "nul-sent",
+        Change::NulElsewhere | Change::WholeBuffer | Change::Twice => "extra-byte",
+        Change::LineEnds => "line-ends-altered",
+        Change::EmptyLines => "empty-line-lost",
+        Change::Prefix => "uninvited-data",
+        Change::HighBit => "bytes-interpreted",
+        Change::Case | Change::Words => "echo-altered",
     }
 }
 
@@ -288,7 +312,7 @@ fn decisive(scenario: &Scenario, step: Option<usize>) -> bool {
         )
     };
     match scenario.steps.iter().position(|one| disturbs(&one.action)) {
-        Some(first) => step > first,
+        Some(first) => step > first || matches!(scenario.steps[first].action, Action::Visits { .. }),
         None => true,
     }
 }
@@ -325,7 +349,8 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
     }
     let resets = says(&["reset by peer", "broken pipe", "not connected", "software caused"]);
     if resets {
-        return Some(if says(&["accept"]) { "reset-before-accept-fatal" } else { "client-error-fatal" });
+        let early = says(&["accept"]) || (case.is_about(&["reset-before-accept-fatal"]) && !says(&["read", "recv"]));
+        return Some(if early { "reset-before-accept-fatal" } else { "client-error-fatal" });
     }
     let kills = |action: &Action| {
         matches!(action, Action::Signal { targets, signal: SignalKind::Kill(_) }
@@ -337,6 +362,7 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
     let own = crate::catalogue::find(&case.scenario.defect).is_some_and(|defect| defect.shows.contains(&Sign::Dead));
     let ordinary = case.scene.request.ordinary.is_some();
     match server.end? {
+        _ if case.is_about(&["exits-after-n-clients"]) && case.scene.connections() >= 3 => None,
         // It leaves without a word.
         End::Exited(0) if ordinary => Some("exits-after-n-clients"),
         End::Exited(0) if case.scene.connections() < 3 => Some("exits-after-one-client"),
@@ -418,22 +444,61 @@ fn reaps_in_time(scene: &Scene) -> bool {
     scene.request.ordinary.is_none_or(|ordinary| ordinary.zombies == 0)
 }
 
-/// No child was ever reaped: never waits. Some were: waits too seldom.
-fn reaping(scene: &Scene, view: &View) -> Option<&'static str> {
+/// A child that has served its client calls accept as its parent does.
+fn falls_through(case: &Case<'_>) -> bool {
+    let Case { scene, view, .. } = case;
+    let Some((name, server)) = scene.server() else { return false };
+    if scene.request.model != Some(Model::Fork) {
+        return false;
+    }
+    let said = said(server);
+    let accepts = |process: &&Process| {
+        process.pid != server.pid && scene.processes.asleep_in(process).iter().any(|call| call == "accept")
+    };
+    let served = scene.known.values().any(|known| known.parent == server.pid);
+    served && (scene.family(view, name).iter().any(accepts) || (said.contains("accept") && said.contains("bad file")))
+}
+
+/// No child was ever reaped: never waits. Some were: waits too seldom, or for the wrong one.
+fn reaping(case: &Case<'_>) -> Option<&'static str> {
+    let Case { scene, view, .. } = case;
+    let (_, server) = scene.server()?;
     let zombies = view.processes.iter().filter(|process| process.is_zombie()).count();
-    let server = scene.server().and_then(|(_, program)| view.process(program.pid));
-    if server.and_then(|server| scene.processes.child_signal(server)).is_some_and(|signal| signal.blocked) {
+    let signal = view.process(server.pid).and_then(|process| scene.processes.child_signal(process));
+    if signal.is_some_and(|signal| signal.blocked) {
         return Some("sigchld-blocked");
     }
-    let server = scene.server().map(|(_, program)| program.pid);
-    let mut children = scene.known.values().filter(|known| Some(known.parent) == server && known.gone);
     // One that was reaped before it was seen as a zombie counts too.
-    let reaped = children.any(|_| true);
+    let reaped = scene.known.values().filter(|known| known.parent == server.pid && known.gone).count();
     match (reaped, zombies) {
-        (true, 0) => None,
-        (true, _) => Some("waits-once"),
-        (false, _) => Some("zombie-children"),
+        (_, 0) => None,
+        (0, _) => Some("zombie-children"),
+        _ if !one_by_one(case) => match reaped {
+            // All of them had ended before the parent saw the one signal that was left.
+            2.. if stopped_first(case) => Some("reaps-at-most-two"),
+            _ => Some("waits-once"),
+        },
+        _ if signal.is_some_and(|signal| signal.caught) => Some("waits-for-wrong-child"),
+        _ => Some("one-shot-signal-handler"),
     }
+}
+
+/// Whether the handlers had reason to end one after another only, and the parent time to see each.
+fn one_by_one(case: &Case<'_>) -> bool {
+    earlier(case).all(|action| match action {
+        Action::Close { peers } | Action::Reset { peers } | Action::HalfClose { peers } => peers.len() == 1,
+        Action::Signal { targets, signal: SignalKind::Kill(_) } => targets.len() == 1,
+        Action::Signal { signal: SignalKind::Stop, .. } | Action::Visits { .. } => false,
+        _ => true,
+    })
+}
+
+/// Whether the parent was stopped before the first client left.
+fn stopped_first(case: &Case<'_>) -> bool {
+    let first = earlier(case).find(|action| {
+        matches!(action, Action::Close { .. } | Action::Signal { .. } | Action::Reset { .. } | Action::Visits { .. })
+    });
+    matches!(first, Some(Action::Signal { signal: SignalKind::Stop, .. }))
 }
 
 /// A connection stays open although its client has left: the process that listens has it open too, or the handler keeps it.
@@ -474,7 +539,7 @@ fn unserved(case: &Case<'_>) -> Option<&'static str> {
     let child_ended = scene.known.iter().any(|((pid, _), known)| {
         *pid != server.pid && known.program == "server" && (known.gone || known.was_zombie)
     });
-    if handles && child_ended && sleeps_in("futex") {
+    if handles && scene.request.model == Some(Model::Fork) && sleeps_in("futex") {
         return Some("unsafe-signal-handler");
     }
     if handles && child_ended && process.state == 'R' {

@@ -165,6 +165,8 @@ pub enum Change {
     Twice,
     /// Something that nobody has sent came before it.
     Prefix,
+    /// Blanks are gone, or line ends came for them.
+    Words,
     /// The highest bit of characters differs.
     HighBit,
     /// Capitals came for small letters, or the other way round.
@@ -213,6 +215,12 @@ pub fn change(came: &[u8], wanted: &[u8], sent: &[u8]) -> Option<Change> {
     {
         return Some(Change::Prefix);
     }
+    let solid = |bytes: &[u8]| -> Vec<u8> {
+        bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
+    };
+    if wanted.contains(&b' ') && begins(&solid(came), &solid(wanted)) && !solid(came).is_empty() {
+        return Some(Change::Words);
+    }
     let bits = came.iter().zip(wanted).fold(0, |bits, (came, wanted)| bits | (came ^ wanted));
     match bits {
         _ if came.len() > wanted.len() => None,
@@ -237,6 +245,7 @@ mod tests {
         assert_eq!(told(b"one\ntwo\n", b"one\n\ntwo\n"), Some(Change::EmptyLines));
         assert_eq!(told(b"hi\nhi\n", b"hi\nyou\n"), Some(Change::Twice));
         assert_eq!(told(b"> hi\n", b"hi\n"), Some(Change::Prefix));
+        assert_eq!(told(b"hi\nyou\n", b"hi you\n"), Some(Change::Words));
         assert_eq!(told(b"HI\n", b"hi\n"), Some(Change::Case));
         assert_eq!(told(b"hx\n", b"hi\n"), None);
         assert_eq!(change(b"one\ntwo\n", b"two\n", b"one\ntwo\n"), None, "what was sent before is no greeting");

@@ -177,7 +177,7 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "half_close",
         value: Kind::Peers,
-        about: "Ends the sending side with shutdown(SHUT_WR): a FIN goes out, reading goes on.",
+        about: "Ends the sending side with shutdown(SHUT_WR): a FIN goes out behind what was sent, reading goes on.",
         example: r#"{ half_close = "c1" }"#,
         keys: &[],
         build: |fields, _| Some(Action::HalfClose { peers: fields.names("half_close")? }),
