@@ -102,7 +102,10 @@ fn left_early(case: &Case<'_>, client: &Program) -> Option<&'static str> {
     let printed = !client.stdout.kept().is_empty();
     let ended = client.end == Some(End::Exited(0));
     let disturbed = case.scenario.steps.iter().take(case.step.unwrap_or(usize::MAX)).any(|step| {
-        matches!(step.action, Action::EndInput { .. } | Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. })
+        matches!(
+            step.action,
+            Action::EndInput { .. } | Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. }
+        )
     });
     (typed && printed && ended && !disturbed).then_some("client-stops-after-one-line")
 }
@@ -144,12 +147,16 @@ fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'stat
             let said = super::diagnosis::said(client);
             Some(if said.contains("usage") { "usage-on-stdout" } else { "no-usage-check" })
         }
-        (ExitStatus::NonZero, Some(End::Exited(0))) if client.pair.is_none() && !case.is_about(&["takes-bad-address"]) => {
+        (ExitStatus::NonZero, Some(End::Exited(0)))
+            if client.pair.is_none() && !case.is_about(&["takes-bad-address"]) =>
+        {
             Some("hides-connect-error")
         }
         (ExitStatus::NonZero, None) if resets || closes => hangs(case),
         // It runs on without a connection.
-        (ExitStatus::NonZero, None) if client.pair.is_none() && !case.is_about(&["takes-bad-address", "no-usage-check"]) => {
+        (ExitStatus::NonZero, None)
+            if client.pair.is_none() && !case.is_about(&["takes-bad-address", "no-usage-check"]) =>
+        {
             Some("ignores-connect-error")
         }
         _ => None,

@@ -50,7 +50,9 @@ impl Case<'_> {
             "backlog-too-small" => self.miss.observed.contains("backlog"),
             // Not where data was lost with it: a handler that leaves too early resets as well.
             "reset-instead-of-fin" => !matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),
-            "line-left-in-stdio-buffer" | "fixed-buffer-per-connection" | "long-line-cut" | "short-write-ignored" => self.evidence.matched > 0,
+            "line-left-in-stdio-buffer" | "fixed-buffer-per-connection" | "long-line-cut" | "short-write-ignored" => {
+                self.evidence.matched > 0
+            }
             "shared-state-between-threads" => self.scene.request.model == Some(Model::Thread),
             _ => true,
         };
@@ -87,7 +89,9 @@ impl Case<'_> {
     pub fn change(&self) -> Option<Change> {
         let Topic::Check(check, subject) = &self.miss.topic else { return None };
         let (came, wanted) = match (check, subject) {
-            (CheckKind::Receives(payload), Subject::Peer(name)) => (self.scene.peers.get(name)?.inbox.unread(), payload),
+            (CheckKind::Receives(payload), Subject::Peer(name)) => {
+                (self.scene.peers.get(name)?.inbox.unread(), payload)
+            }
             (CheckKind::Stdout(payload), Subject::Program(name)) => {
                 (self.scene.programs.get(name)?.stdout.unread(), payload)
             }
@@ -198,7 +202,9 @@ fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> 
         Sign::Silence if model == Some(Model::Thread) && waits_for_lock(scene, view) => Some("iterative-server"),
         Sign::Silence if model == Some(Model::Event) && is_overlooked(case, peer) => Some("forgets-a-client"),
         // It has read a whole line, answers nothing, and waits for more.
-        Sign::Silence if !answered && lacks_last_line(wanted, matched) && listens_in_vain(scene, view, peer).is_some() => {
+        Sign::Silence
+            if !answered && lacks_last_line(wanted, matched) && listens_in_vain(scene, view, peer).is_some() =>
+        {
             Some("echo-one-behind")
         }
         Sign::Fin if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
@@ -289,7 +295,8 @@ fn earlier<'c>(case: &Case<'c>) -> impl Iterator<Item = &'c Action> {
 
 /// Whether a peer is the runner's end of a client's connection.
 pub fn accepted_by_us(scenario: &Scenario, peer: &str) -> bool {
-    let accepts = |action: &Action| matches!(action, Action::Accept { peers, .. } if peers.iter().any(|name| name == peer));
+    let accepts =
+        |action: &Action| matches!(action, Action::Accept { peers, .. } if peers.iter().any(|name| name == peer));
     scenario.steps.iter().any(|step| accepts(&step.action))
 }
 
@@ -398,7 +405,9 @@ fn at_start(case: &Case<'_>) -> Option<&'static str> {
         // It has started before: that it does not now is what the scenario is about.
         let port = scene.request.port;
         let taken = view.sockets.iter().any(|socket| {
-            socket.state == TcpState::Listen && socket.pair.local.port() == port && !scene.owners(view, socket.inode).is_empty()
+            socket.state == TcpState::Listen
+                && socket.pair.local.port() == port
+                && !scene.owners(view, socket.inode).is_empty()
         });
         return Some(if taken { "child-keeps-listener" } else { "no-reuseaddr" });
     }
@@ -536,9 +545,10 @@ fn unserved(case: &Case<'_>) -> Option<&'static str> {
     let asleep = scene.processes.asleep_in(process);
     let sleeps_in = |call: &str| asleep.iter().any(|one| one == call);
     let handles = scene.processes.child_signal(process).is_some_and(|signal| signal.caught);
-    let child_ended = scene.known.iter().any(|((pid, _), known)| {
-        *pid != server.pid && known.program == "server" && (known.gone || known.was_zombie)
-    });
+    let child_ended = scene
+        .known
+        .iter()
+        .any(|((pid, _), known)| *pid != server.pid && known.program == "server" && (known.gone || known.was_zombie));
     if handles && scene.request.model == Some(Model::Fork) && sleeps_in("futex") {
         return Some("unsafe-signal-handler");
     }

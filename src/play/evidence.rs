@@ -180,9 +180,8 @@ pub fn change(came: &[u8], wanted: &[u8], sent: &[u8]) -> Option<Change> {
     if line.is_empty() || came.is_empty() {
         return None;
     }
-    let without = |bytes: &[u8], left_out: u8| -> Vec<u8> {
-        bytes.iter().copied().filter(|byte| *byte != left_out).collect()
-    };
+    let without =
+        |bytes: &[u8], left_out: u8| -> Vec<u8> { bytes.iter().copied().filter(|byte| *byte != left_out).collect() };
     let begins = |one: &[u8], other: &[u8]| one.starts_with(other) || other.starts_with(one);
     if !wanted.contains(&0) && came.contains(&0) && begins(&without(came, 0), wanted) {
         let longest = came.split(|byte| *byte != 0).map(<[u8]>::len).max().unwrap_or(0);
@@ -215,9 +214,8 @@ pub fn change(came: &[u8], wanted: &[u8], sent: &[u8]) -> Option<Change> {
     {
         return Some(Change::Prefix);
     }
-    let solid = |bytes: &[u8]| -> Vec<u8> {
-        bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
-    };
+    let solid =
+        |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect() };
     if wanted.contains(&b' ') && begins(&solid(came), &solid(wanted)) && !solid(came).is_empty() {
         return Some(Change::Words);
     }
