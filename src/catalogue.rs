@@ -19,9 +19,10 @@ pub struct Defect {
     pub blames: String,
     /// The section of the book.
     pub reference: String,
-    /// It shows as an end of the server.
-    #[serde(default)]
-    pub deadly: bool,
+    /// How it shows to an observer of bytes, connections and ends. A scenario's own defect is named only for a miss that
+    /// shows so; left out: it shows otherwise, in tables of processes, descriptors and sockets.
+    #[serde(default = "otherwise")]
+    pub shows: Vec<Sign>,
     /// What stands under a failure: the cause and the call that mends it.
     pub why: String,
     /// What it is and why it matters.
@@ -30,6 +31,46 @@ pub struct Defect {
     pub see: String,
     /// The remedy in C.
     pub remedy: String,
+}
+
+/// How something shows from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sign {
+    /// The server has ended.
+    Dead,
+    /// No process has accepted the connection.
+    Unserved,
+    /// Nothing more came, and the connection is open.
+    Silence,
+    /// A FIN came too early.
+    Fin,
+    /// A RST came.
+    Reset,
+    /// Other bytes came.
+    Bytes,
+    /// Bytes came where none were due.
+    Excess,
+    /// The connection was refused, or not answered.
+    Refused,
+    /// The other side does not close.
+    Open,
+    /// A program ended before it had printed everything.
+    Ends,
+    /// A program does not end.
+    Hangs,
+    /// A program exited with another status.
+    Status,
+    /// A program was ended by a signal.
+    Signal,
+    /// In a table of processes, descriptors or sockets.
+    State,
+    /// Who should be looked at is not there.
+    Absent,
+}
+
+fn otherwise() -> Vec<Sign> {
+    vec![Sign::State]
 }
 
 /// Every defect, by id.

@@ -14,7 +14,6 @@ use crate::matrix::{Fixture, Grid, Row};
 use crate::report::{Format, Wanted};
 use crate::run::{Plan, Settings, run};
 use crate::scenario::{Filter, Role, Suite};
-use crate::stage::Launch;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -59,12 +58,18 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
             Err(why) => Row::unavailable(fixture, &why.0),
             Ok(command) => {
                 let settings = settings(fixture, command, args)?;
-                let plan = Plan::new(suite.clone(), &settings.judged, |scenario| {
-                    filter.wants(scenario) && (!args.declared || fixture.must_fail(&scenario.id))
-                });
-                if plan.scenarios.is_empty() {
-                    Row::unavailable(fixture, "no scenario judges it")
-                } else {
+                let mut runs = Vec::new();
+                // What the scheduler decides is played once: that its verdicts differ says nothing.
+                for (open, repeat) in [(false, args.repeat), (true, 1)] {
+                    let plan = Plan::new(suite.clone(), &settings.judged, |scenario| {
+                        filter.wants(scenario)
+                            && fixture.may_fail(&scenario.id) == open
+                            && (!args.declared || fixture.must_fail(&scenario.id))
+                    });
+                    if plan.scenarios.is_empty() {
+                        continue;
+                    }
+                    let settings = Settings { repeat, ..settings.clone() };
                     let run = run(&plan, &settings, interrupted, |_, _| {}).map_err(|error| {
                         complain(error);
                         Exit::Environment
@@ -72,7 +77,11 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
                     if run.interrupted {
                         return Err(Exit::Interrupted);
                     }
-                    Row::of(fixture, &run)
+                    runs.push(run);
+                }
+                match runs.as_slice() {
+                    [] => Row::unavailable(fixture, "no scenario judges it"),
+                    runs => Row::of(fixture, runs),
                 }
             }
         };
@@ -95,7 +104,7 @@ fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Resul
         client: or_reference(client, "client", &["{host}", "{port}"])?,
         given: judged.clone(),
         judged,
-        launch: Launch::Listen,
+        launch: fixture.launch,
         port: 9877,
         model: fixture.model.filter(|_| fixture.role == Role::Server),
         jobs: args.jobs.map_or_else(processors, usize::from),

@@ -8,6 +8,7 @@ use std::{fs, io};
 use serde::Deserialize;
 
 use crate::scenario::{Model, Role};
+use crate::stage::Launch;
 use crate::subject::split;
 
 /// What a manifest says.
@@ -23,6 +24,9 @@ struct Manifest {
     shows_as: Option<String>,
     #[serde(default)]
     fails: Vec<String>,
+    #[serde(default)]
+    may_fail: Vec<String>,
+    launch: Option<Launch>,
     #[serde(default)]
     os: Vec<String>,
 }
@@ -48,6 +52,10 @@ pub struct Fixture {
     pub shows_as: Option<String>,
     /// The scenarios that must fail on it: ids or globs.
     pub fails: Vec<glob::Pattern>,
+    /// The scenarios whose verdict depends on the scheduler, because the program's mistake does.
+    pub may_fail: Vec<glob::Pattern>,
+    /// How the server is started.
+    pub launch: Launch,
     os: Vec<String>,
 }
 
@@ -90,11 +98,15 @@ impl Fixture {
             (None, Some(client)) => (Role::Client, folder.join(client)),
             _ => return Err(invalid("a fixture has either a `server` or a `client`".into())),
         };
-        if manifest.defect.is_none() && !manifest.fails.is_empty() {
-            return Err(invalid("`fails` names scenarios, and there is no `defect`".into()));
+        if manifest.defect.is_none() && !(manifest.fails.is_empty() && manifest.may_fail.is_empty()) {
+            return Err(invalid("scenarios are named that fail, and there is no `defect`".into()));
         }
-        let fails =
-            manifest.fails.iter().map(|text| glob::Pattern::new(text).map_err(|error| invalid(error.to_string())));
+        if manifest.defect.is_some() && manifest.fails.is_empty() {
+            return Err(invalid("there is a `defect`, and `fails` names no scenario that always shows it".into()));
+        }
+        let patterns = |texts: &[String]| -> Result<Vec<glob::Pattern>, FixtureError> {
+            texts.iter().map(|text| glob::Pattern::new(text).map_err(|error| invalid(error.to_string()))).collect()
+        };
         Ok(Fixture {
             id: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             title: manifest.title,
@@ -104,7 +116,9 @@ impl Fixture {
             model: manifest.model,
             defect: manifest.defect,
             shows_as: manifest.shows_as,
-            fails: fails.collect::<Result<_, _>>()?,
+            fails: patterns(&manifest.fails)?,
+            may_fail: patterns(&manifest.may_fail)?,
+            launch: manifest.launch.unwrap_or(Launch::Listen),
             os: manifest.os,
         })
     }
@@ -114,12 +128,21 @@ impl Fixture {
         self.fails.iter().any(|pattern| pattern.matches(scenario))
     }
 
+    /// Whether a scenario may fail on it or not, as the scheduler has it.
+    pub fn may_fail(&self, scenario: &str) -> bool {
+        !self.must_fail(scenario) && self.may_fail.iter().any(|pattern| pattern.matches(scenario))
+    }
+
     /// The command that runs it; compiles it first unless `cache` has it already.
     pub fn command(&self, cache: &Path) -> Result<Result<Vec<String>, Unavailable>, FixtureError> {
         if !self.os.is_empty() && !self.os.iter().any(|os| os == std::env::consts::OS) {
             return Ok(Err(Unavailable(format!("it is for {} only", self.os.join(", ")))));
         }
-        let arguments: &[&str] = if self.role == Role::Server { &["{port}"] } else { &["{host}", "{port}"] };
+        let arguments: &[&str] = match (self.role, self.launch) {
+            (Role::Server, Launch::Listen) => &["{port}"],
+            (Role::Server, Launch::Inetd) => &["{fd}"],
+            (Role::Client, _) => &["{host}", "{port}"],
+        };
         let mut words = match &self.interpreter {
             Some(interpreter) => match split(interpreter) {
                 Ok(mut words) => {
@@ -140,7 +163,7 @@ impl Fixture {
             let path = path.to_owned();
             move |error| FixtureError::Io(path, error)
         };
-        let folder = self.source.parent().unwrap_or(Path::new("."));
+        let folder = self.source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut hasher = DefaultHasher::new();
         COMPILER.hash(&mut hasher);
         fs::read(&self.source).map_err(failed(&self.source))?.hash(&mut hasher);

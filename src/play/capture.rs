@@ -64,6 +64,11 @@ impl Capture {
         self.bytes.extend_from_slice(&bytes[..room]);
     }
 
+    /// How many bytes have come in all.
+    pub fn received(&self) -> usize {
+        self.received
+    }
+
     /// What came and was not asked for yet.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.taken..]

@@ -2,7 +2,9 @@
 
 mod again;
 mod capture;
+mod client_diagnosis;
 mod diagnosis;
+mod evidence;
 mod expect;
 mod force;
 mod handler;

@@ -47,6 +47,8 @@ pub struct Peer {
     pub inbox: Capture,
     /// What is still to be sent.
     pub outbox: Outbox,
+    /// A FIN is to go out behind what is still to be sent.
+    ending: bool,
     /// Whether it reads.
     pub reading: bool,
     /// How the other side ended the connection, if it did.
@@ -97,6 +99,7 @@ impl Peer {
             pair,
             inbox: Capture::default(),
             outbox: Outbox::default(),
+            ending: false,
             reading: true,
             ended: None,
         })
@@ -113,6 +116,12 @@ impl Peer {
                 self.outbox.clear();
                 moved = true;
             }
+        }
+        if self.ending && self.outbox.is_empty() {
+            self.ending = false;
+            // It can only fail because the other side has reset the connection; that is seen by reading.
+            let _ = stream.shutdown(Shutdown::Write);
+            moved = true;
         }
         if self.reading && self.ended.is_none() {
             moved |= Self::read(stream, &mut self.inbox, &mut self.ended, scratch);
@@ -165,9 +174,13 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends a FIN and keeps reading.
+    /// Sends a FIN, behind all that is still to be sent, and keeps reading.
     pub fn half_close(&mut self) -> io::Result<()> {
         match &self.stream {
+            Some(_) if !self.outbox.is_empty() => {
+                self.ending = true;
+                Ok(())
+            }
             Some(stream) => match stream.shutdown(Shutdown::Write) {
                 // The other side has reset the connection; that is seen by reading.
                 Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),

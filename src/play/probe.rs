@@ -95,7 +95,7 @@ impl Scene {
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => {
-                let topic = super::steps::Topic::Visit;
+                let topic = super::steps::Topic::Handler;
                 Err(Stop::Miss(Box::new(Miss { span: None, expected: "a line comes back".into(), observed, topic })))
             }
         }

@@ -36,10 +36,10 @@ pub struct Program {
     pub typing: Outbox,
     /// What came on standard output.
     pub stdout: Capture,
-    stdout_end: Option<OwnedFd>,
+    stdout_ends: Vec<OwnedFd>,
     /// What came on standard error.
     pub stderr: Capture,
-    stderr_end: Option<OwnedFd>,
+    stderr_ends: Vec<OwnedFd>,
     /// The soft limits that `exhaust` has replaced.
     pub limits: Vec<(Scarce, u64)>,
     /// What `baseline` remembered.
@@ -78,9 +78,9 @@ impl Program {
             terminal,
             typing: Outbox::default(),
             stdout: Capture::default(),
-            stdout_end: Some(stdout),
+            stdout_ends: vec![stdout],
             stderr: Capture::default(),
-            stderr_end: Some(stderr),
+            stderr_ends: vec![stderr],
             limits: Vec::new(),
             baseline: None,
             pair: None,
@@ -100,20 +100,21 @@ impl Program {
             terminal: false,
             typing: Outbox::default(),
             stdout: Capture::default(),
-            stdout_end: None,
+            stdout_ends: Vec::new(),
             stderr: Capture::default(),
-            stderr_end: None,
+            stderr_ends: Vec::new(),
             limits: Vec::new(),
             baseline: None,
             pair: None,
         }
     }
 
-    /// Reads standard error from here from now on; what is left on the old one goes first.
-    pub fn hear(&mut self, stderr: OwnedFd, scratch: &mut [u8]) {
-        self.turn(scratch);
+    /// Hears one more process of the program, beside those that it has already.
+    pub fn hear(&mut self, stdout: OwnedFd, stderr: OwnedFd) {
+        self.stdout.ended = false;
+        self.stdout_ends.push(stdout);
         self.stderr.ended = false;
-        self.stderr_end = Some(stderr);
+        self.stderr_ends.push(stderr);
     }
 
     /// Whether all that was to be typed is with the kernel, or never can be.
@@ -150,8 +151,8 @@ impl Program {
                 Err(_) => self.typing.clear(),
             }
         }
-        moved |= drain(&mut self.stdout_end, &mut self.stdout, scratch);
-        moved |= drain(&mut self.stderr_end, &mut self.stderr, scratch);
+        moved |= drain(&mut self.stdout_ends, &mut self.stdout, scratch);
+        moved |= drain(&mut self.stderr_ends, &mut self.stderr, scratch);
         moved | self.reap()
     }
 
@@ -176,8 +177,8 @@ impl Program {
 
     /// What to wait for on it.
     pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
-        let out = self.stdout_end.iter().filter(|_| self.stdout.has_room());
-        let err = self.stderr_end.iter().filter(|_| self.stderr.has_room());
+        let out = self.stdout_ends.iter().filter(|_| self.stdout.has_room());
+        let err = self.stderr_ends.iter().filter(|_| self.stderr.has_room());
         let input = self.stdin.iter().filter(|_| !self.typing.is_empty());
         out.chain(err)
             .map(|end| (end.as_fd(), PollFlags::POLLIN))
@@ -185,24 +186,27 @@ impl Program {
     }
 }
 
-/// Reads what is there. A terminal whose other end is closed everywhere answers EIO, a pipe 0.
-fn drain(end: &mut Option<OwnedFd>, capture: &mut Capture, buffer: &mut [u8]) -> bool {
-    let Some(descriptor) = end else { return false };
+/// Reads what is there, from one process after another. A terminal whose other end is closed everywhere answers EIO,
+/// a pipe 0.
+fn drain(ends: &mut Vec<OwnedFd>, capture: &mut Capture, buffer: &mut [u8]) -> bool {
     let mut count = 0;
-    while count < TURN && capture.has_room() {
-        match read(&*descriptor, buffer) {
-            Ok(length @ 1..) => {
-                capture.push(&buffer[..length]);
-                count += length;
-            }
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return count > 0,
-            Ok(0) | Err(_) => {
-                *end = None;
-                capture.ended = true;
-                return true;
+    let before = ends.len();
+    ends.retain(|descriptor| {
+        while count < TURN && capture.has_room() {
+            match read(descriptor, buffer) {
+                Ok(length @ 1..) => {
+                    capture.push(&buffer[..length]);
+                    count += length;
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return true,
+                Ok(0) | Err(_) => return false,
             }
         }
+        true
+    });
+    if ends.is_empty() && before > 0 {
+        capture.ended = true;
     }
-    count > 0
+    count > 0 || ends.len() < before
 }

@@ -63,6 +63,8 @@ pub type Identity = (i32, u64);
 pub struct Known {
     /// The program that it belongs to.
     pub program: String,
+    /// The process that made it.
+    pub parent: i32,
     /// Tells of its end.
     pub watch: Option<EndWatch>,
     /// How it ended, if that was seen.
@@ -176,6 +178,11 @@ impl Scene {
         self.peers.insert(name.to_owned(), peer);
     }
 
+    /// How many connections the runner has made or accepted so far.
+    pub fn connections(&self) -> usize {
+        self.not_clients.len()
+    }
+
     /// The program that judges servers: the first one of that role.
     pub fn server(&self) -> Option<(&String, &Program)> {
         let servers = self.programs.iter().filter(|(_, program)| program.role == Role::Server);
@@ -231,7 +238,7 @@ impl Scene {
         let mut fds: Vec<PollFd<'_>> = Vec::new();
         fds.extend(self.peers.values().filter_map(Peer::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
         fds.extend(self.programs.values().flat_map(Program::interests).map(|(fd, flags)| PollFd::new(fd, flags)));
-        fds.extend(self.superserver.iter().map(Superserver::interest).map(|(fd, flags)| PollFd::new(fd, flags)));
+        fds.extend(self.superserver.iter().flat_map(Superserver::interests).map(|(fd, flags)| PollFd::new(fd, flags)));
         let first = fds.len();
         let live = self.known.iter().filter(|(_, known)| !known.gone && !known.ending);
         let (identities, watches): (Vec<Identity>, Vec<&EndWatch>) =
@@ -294,6 +301,7 @@ impl Scene {
                 let watch = EndWatch::open(process.pid).ok();
                 let known = Known {
                     program,
+                    parent: process.parent,
                     watch,
                     end: None,
                     ending: false,

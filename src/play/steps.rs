@@ -37,8 +37,8 @@ pub enum Topic {
     Send,
     /// Finding the process that handles a connection.
     Handler,
-    /// A visit: connect, a line, its echo, close.
-    Visit,
+    /// Waiting for the server to close when a visitor has left.
+    Leave,
     /// A check of an `expect` step.
     Check(CheckKind, Subject),
     /// What one more ordinary client leaves behind.
@@ -105,7 +105,7 @@ impl Scene {
                 }
                 Ok(())
             }
-            Action::Listen { name } => self.listen(name),
+            Action::Listen { name, narrow } => self.listen(name, *narrow),
             Action::Accept { peers, on } => peers.iter().try_for_each(|name| self.accept(name, on)),
             Action::Type { programs, text } => self.type_text(programs, text),
             Action::EndInput { programs } => self.end_input(programs),

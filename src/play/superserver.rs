@@ -1,7 +1,7 @@
 //! The superserver: listens and accepts in the server's stead, and executes it for each connection (UNPv1 §13.5).
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::PollFlags;
@@ -18,7 +18,8 @@ use crate::stage::{Console, Spawn, spawn};
 /// It and what it started.
 #[derive(Debug)]
 pub struct Superserver {
-    listener: TcpListener,
+    /// One for IPv4 and, where there is IPv6, one for that: the executed program gets a socket of its client's family.
+    listeners: Vec<TcpListener>,
     /// The program that its processes belong to.
     pub program: String,
     words: Vec<String>,
@@ -26,39 +27,63 @@ pub struct Superserver {
     children: Vec<Pid>,
 }
 
+/// How much may be under way to a socket that is accepted and not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// As much as the kernel sees fit.
+    Usual,
+    /// Some kilobytes. The other side's send buffer grows with the segments that are announced to it, so these are as
+    /// small as every IPv4 host must accept (RFC 9293 §3.7.1).
+    Little,
+}
+
+const SMALL_WINDOW: usize = 4096;
+const SMALL_SEGMENT: u32 = 536;
+
+const ANY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const ANY_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 /// A listening socket of the runner's that never makes it wait: on `[::]` for both IPv6 and IPv4 where there is IPv6.
-pub fn listening_socket(port: u16) -> nix::Result<TcpListener> {
-    let open = |address: IpAddr| -> nix::Result<OwnedFd> {
-        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let descriptor = tcp_socket(family)?;
-        setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
-        if address.is_ipv6() {
-            setsockopt(&descriptor, sockopt::Ipv6V6Only, &false)?;
-        }
-        let address = SockaddrStorage::from(SocketAddr::new(address, port));
-        bind(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &address)?;
-        listen(&descriptor, Backlog::MAXCONN)?;
-        Ok(descriptor)
-    };
-    let both = open(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    both.or_else(|_| open(IpAddr::from([0, 0, 0, 0]))).map(TcpListener::from)
+pub fn listening_socket(port: u16, room: Room) -> nix::Result<TcpListener> {
+    open(ANY_IPV6, port, false, room).or_else(|_| open(ANY_IPV4, port, false, room))
+}
+
+fn open(address: IpAddr, port: u16, alone: bool, room: Room) -> nix::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let descriptor = tcp_socket(family)?;
+    setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&descriptor, sockopt::Ipv6V6Only, &alone)?;
+    }
+    if room == Room::Little {
+        // Before listen: accepted sockets inherit both, and the handshake announces them (UNPv1 §7.5, §7.9).
+        setsockopt(&descriptor, sockopt::RcvBuf, &SMALL_WINDOW)?;
+        setsockopt(&descriptor, sockopt::TcpMaxSeg, &SMALL_SEGMENT)?;
+    }
+    let address = SockaddrStorage::from(SocketAddr::new(address, port));
+    bind(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &address)?;
+    listen(&descriptor, Backlog::MAXCONN)?;
+    Ok(TcpListener::from(descriptor))
 }
 
 impl Superserver {
     /// Begins to listen.
     pub fn new(port: u16, program: &str, words: Vec<String>, limits: Limits) -> nix::Result<Superserver> {
-        let listener = listening_socket(port)?;
-        Ok(Superserver { listener, program: program.to_owned(), words, limits, children: Vec::new() })
+        let first = open(ANY_IPV4, port, false, Room::Usual)?;
+        // With port 0 the kernel has chosen one, and both families share it.
+        let port = first.local_addr().map_or(port, |address| address.port());
+        let listeners = std::iter::once(first).chain(open(ANY_IPV6, port, true, Room::Usual)).collect();
+        Ok(Superserver { listeners, program: program.to_owned(), words, limits, children: Vec::new() })
     }
 
     /// The port that it listens on.
     pub fn port(&self) -> io::Result<u16> {
-        Ok(self.listener.local_addr()?.port())
+        Ok(self.listeners[0].local_addr()?.port())
     }
 
     /// What to wait for on it.
-    pub fn interest(&self) -> (std::os::fd::BorrowedFd<'_>, PollFlags) {
-        (self.listener.as_fd(), PollFlags::POLLIN)
+    pub fn interests(&self) -> impl Iterator<Item = (std::os::fd::BorrowedFd<'_>, PollFlags)> {
+        self.listeners.iter().map(|listener| (listener.as_fd(), PollFlags::POLLIN))
     }
 }
 
@@ -66,19 +91,24 @@ impl Scene {
     /// Accepts and executes what can be without waiting, and reaps. Returns whether anything moved.
     pub fn superserve(&mut self) -> bool {
         let Some(mut superserver) = self.superserver.take() else { return false };
-        let mut moved = false;
-        loop {
-            let connection = match superserver.listener.accept() {
-                Ok((stream, _)) => {
-                    // Where accept hands down the listening socket's flags, the program must not get a socket that does not block.
-                    let _ = stream.set_nonblocking(false);
-                    OwnedFd::from(stream)
+        let mut connections = Vec::new();
+        for listener in &superserver.listeners {
+            loop {
+                match listener.accept() {
+                    Ok((stream, _)) => {
+                        // Where accept hands down the listening socket's flags, the program must not get a socket that
+                        // does not block.
+                        let _ = stream.set_nonblocking(false);
+                        connections.push(OwnedFd::from(stream));
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    // A client that has left already is no client (UNPv1 §5.11), and with none the call would block.
+                    Err(_) => break,
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // A client that has left already is no client (UNPv1 §5.11), and with none the call would block.
-                Err(_) => break,
-            };
-            moved = true;
+            }
+        }
+        let mut moved = !connections.is_empty();
+        for connection in connections {
             self.execute(&mut superserver, connection);
         }
         superserver.children.retain(|child| {
@@ -108,7 +138,7 @@ impl Scene {
                 self.note(format!("{} is executed for a connection as process {}", superserver.program, spawned.pid));
                 superserver.children.push(spawned.pid);
                 if let Some(program) = self.programs.get_mut(&superserver.program) {
-                    program.hear(spawned.stderr, &mut self.scratch);
+                    program.hear(spawned.stdout, spawned.stderr);
                 }
             }
             Err(error) => self.note(format!("{} is not executed: {error}", superserver.program)),

@@ -9,7 +9,7 @@ use super::program::Program;
 use super::scene::Scene;
 use super::start::last_words;
 use super::steps::{Stop, Topic, miss, trouble};
-use super::superserver::listening_socket;
+use super::superserver::{Room, listening_socket};
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use super::wording::expected;
 use crate::observe::Socket;
@@ -69,11 +69,12 @@ impl Scene {
         }
     }
 
-    pub fn listen(&mut self, name: &str) -> Result<(), Stop> {
+    pub fn listen(&mut self, name: &str, narrow: bool) -> Result<(), Stop> {
         if !self.request.isolation.has_own_network() {
             self.have_port()?;
         }
-        let opened = listening_socket(self.request.port).map_err(io::Error::from);
+        let room = if narrow { Room::Little } else { Room::Usual };
+        let opened = listening_socket(self.request.port, room).map_err(io::Error::from);
         match opened.and_then(|listener| Ok((listener.local_addr()?.port(), listener))) {
             Ok((port, listener)) => {
                 self.request.port = port;
@@ -213,7 +214,7 @@ impl Scene {
         let line = format!("{name}\n").into_bytes();
         let peer = match Peer::connect(to, PATIENCE) {
             Ok(peer) => peer,
-            Err(error) => return miss(Topic::Visit, format!("{name} connects to {to}"), error.to_string()),
+            Err(error) => return miss(Topic::Connect, format!("{name} connects to {to}"), error.to_string()),
         };
         self.add_peer(name, peer);
         if let Some(peer) = self.peers.get_mut(name) {
@@ -225,7 +226,8 @@ impl Scene {
         let waited =
             self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;
         if let Waited::Failed(observed) = waited {
-            return miss(Topic::Visit, expected(&check, &subject), observed);
+            let expected = expected(&check, &subject);
+            return miss(Topic::Check(check, subject), expected, observed);
         }
         Ok(())
     }
@@ -245,7 +247,7 @@ impl Scene {
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => {
-                miss(Topic::Visit, format!("the server ends {name}'s connection when it has closed"), observed)
+                miss(Topic::Leave, format!("the server ends {name}'s connection when it has closed"), observed)
             }
         }
     }

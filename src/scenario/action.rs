@@ -146,8 +146,8 @@ pub enum Action {
     Start(Start),
     /// Connect peers to the server.
     Connect { peers: Vec<Name>, address: Option<String> },
-    /// Open a listening socket of the runner's own, for a client to connect to.
-    Listen { name: Name },
+    /// Open a listening socket of the runner's own, for a client to connect to; with `narrow` little fits into it.
+    Listen { name: Name, narrow: bool },
     /// Accept a connection of the client on such a socket.
     Accept { peers: Vec<Name>, on: Name },
     /// Write to a program's standard input.

@@ -110,11 +110,15 @@ pub const VERBS: &[Verb] = &[
         value: Kind::NewName,
         about: "Opens a listening socket of the runner's on the port, for a client to connect to.",
         example: r#"{ listen = "desk" }"#,
-        keys: &[],
+        keys: &[optional(
+            "window",
+            Kind::OneOf(&["small"]),
+            "`small`: what it accepts announces small segments and a small receive window (TCP_MAXSEG, SO_RCVBUF), so that a client soon cannot send to one that does not read.",
+        )],
         build: |fields, scope| {
             let name = fields.name("listen")?;
             scope.add(&name, Meaning::Listener);
-            Some(Action::Listen { name })
+            Some(Action::Listen { name, narrow: fields.word("window").is_some() })
         },
     },
     Verb {
@@ -173,7 +177,7 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "half_close",
         value: Kind::Peers,
-        about: "Ends the sending side with shutdown(SHUT_WR): a FIN goes out, reading goes on.",
+        about: "Ends the sending side with shutdown(SHUT_WR): a FIN goes out behind what was sent, reading goes on.",
         example: r#"{ half_close = "c1" }"#,
         keys: &[],
         build: |fields, _| Some(Action::HalfClose { peers: fields.names("half_close")? }),

@@ -1,7 +1,7 @@
 //! Starting the subject's programs.
 
 use std::ffi::{CString, NulError, OsStr};
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -121,7 +121,9 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     for descriptor in stdin.iter().chain([&master, &stderr]) {
         fcntl(descriptor, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(runner("fcntl"))?;
     }
-    let (failure, failure_end) = pipe()?;
+    let (failure, low_end) = pipe()?;
+    let failure_end = owned_above(low_end.as_fd()).map_err(runner("dup"))?;
+    drop(low_end);
 
     // SAFETY: the player has one thread. The child makes system calls only and then executes the program or ends.
     match unsafe { fork() }.map_err(runner("fork"))? {
@@ -130,7 +132,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
                 Console::Socket(connection) => [connection.as_raw_fd(); 3],
                 _ => [stdin_end.as_raw_fd(), slave.as_raw_fd(), stderr_end.as_raw_fd()],
             };
-            let errno = become_program(spawn, ends, &failure_end, &program, &words, &environment);
+            let errno = become_program(spawn, ends, &program, &words, &environment);
             let _ = write(&failure_end, &(errno as i32).to_ne_bytes());
             // SAFETY: ends the child without running what the player has registered for its own end.
             unsafe { libc::_exit(127) }
@@ -159,31 +161,27 @@ fn environment(name: &str) -> Result<Vec<CString>, NulError> {
 }
 
 /// Runs in the child; returns only if something failed.
-fn become_program(
-    spawn: &Spawn<'_>,
-    ends: [RawFd; 3],
-    failure: &OwnedFd,
-    program: &CString,
-    words: &[CString],
-    env: &[CString],
-) -> Errno {
+fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words: &[CString], env: &[CString]) -> Errno {
     let prepare = || -> nix::Result<()> {
         setsid()?;
         if matches!(spawn.console, Console::Terminal) {
             // SAFETY: makes the terminal, an open descriptor, the session's controlling one.
             Errno::result(unsafe { libc::ioctl(ends[1], libc::TIOCSCTTY as _, 0) })?;
         }
+        // Any of them can have a number that is about to be given to another: they go out of the way first.
+        let ends = [above(borrow(ends[0]))?, above(borrow(ends[1]))?, above(borrow(ends[2]))?];
+        let handed_over = match spawn.console {
+            Console::Descriptor(connection) => Some(above(connection)?),
+            _ => None,
+        };
         for (number, end) in ends.into_iter().enumerate() {
             // SAFETY: replaces a standard descriptor of the child, which nothing in it owns; it stays open.
             let _ = unsafe { dup2_raw(borrow(end), number as RawFd)? }.into_raw_fd();
         }
         let mut first_to_close = 3;
-        if let Console::Descriptor(connection) = spawn.console {
-            if failure.as_raw_fd() == HANDED_OVER {
-                return Err(Errno::EBUSY);
-            }
+        if let Some(connection) = handed_over {
             // SAFETY: replaces a descriptor of the child that nothing in it uses any more; it stays open.
-            let _ = unsafe { dup2_raw(connection, HANDED_OVER)? }.into_raw_fd();
+            let _ = unsafe { dup2_raw(borrow(connection), HANDED_OVER)? }.into_raw_fd();
             first_to_close = HANDED_OVER as u32 + 1;
         }
         for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
@@ -208,9 +206,19 @@ fn become_program(
     }
 }
 
-fn borrow(number: RawFd) -> std::os::fd::BorrowedFd<'static> {
+/// A copy of a descriptor beyond those that a program is given.
+fn above(descriptor: BorrowedFd<'_>) -> nix::Result<RawFd> {
+    fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(HANDED_OVER + 1))
+}
+
+fn owned_above(descriptor: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    // SAFETY: the copy is new and nobody else's.
+    above(descriptor).map(|number| unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: the descriptor is open in the child, and it stays so until the program is executed.
-    unsafe { std::os::fd::BorrowedFd::borrow_raw(number) }
+    unsafe { BorrowedFd::borrow_raw(number) }
 }
 
 /// nix does not know every limit on every system.

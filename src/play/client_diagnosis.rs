@@ -1,0 +1,181 @@
+//! Which mistake of the catalogue a client's failure comes from.
+
+use nix::sys::signal::Signal;
+
+use super::diagnosis::{Case, accepted_by_us};
+use super::evidence::Change;
+use super::expect::Subject;
+use super::program::Program;
+use super::steps::Topic;
+use crate::catalogue::Sign;
+use crate::observe::End;
+use crate::scenario::{Action, CheckKind, Closed, ExitStatus, Role};
+use crate::tcp::TcpState;
+
+/// The defect that is recognised by what was observed of the client.
+pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
+    let client = case.scene.programs.values().find(|program| program.role == Role::Client)?;
+    let refused = client.end.is_some() && client.pair.is_none() && super::diagnosis::said(client).contains("refused");
+    if refused && !case.is_about(&["hides-connect-error", "ignores-its-address", "ignores-its-port"]) {
+        // Somebody listens where it was sent.
+        return Some("ignores-its-port");
+    }
+    // What nobody has asked for yet tells it, too.
+    let behind = case.scene.peers.iter().filter(|(name, _)| accepted_by_us(case.scenario, name));
+    let nuls = behind.map(|(_, peer)| peer.inbox.unread().iter().take_while(|byte| **byte == 0).count()).max();
+    match nuls.unwrap_or(0) {
+        0 => {}
+        1..16 => return Some("client-sends-nul"),
+        _ => return Some("client-sends-whole-buffer"),
+    }
+    let Topic::Check(check, subject) = &case.miss.topic else { return left_early(case, client) };
+    match (check, subject) {
+        (CheckKind::Receives(_), Subject::Peer(name)) if accepted_by_us(case.scenario, name) => match case.change() {
+            Some(Change::NulAfterLine | Change::NulElsewhere) => Some("client-sends-nul"),
+            Some(Change::WholeBuffer) => Some("client-sends-whole-buffer"),
+            Some(Change::LineEnds) => Some("client-drops-carriage-returns"),
+            Some(Change::Words) => Some("client-splits-words"),
+            Some(Change::EmptyLines) => Some("client-skips-empty-lines"),
+            _ if case.evidence.sign == Sign::Fin => left_early(case, client),
+            // All that was typed is read, and nothing of it was ever sent.
+            _ if case.scene.peers.get(name).is_some_and(|peer| peer.inbox.received() == 0)
+                && client.end.is_none()
+                && client.typing.is_empty() =>
+            {
+                Some("waits-for-end-of-input")
+            }
+            _ => None,
+        },
+        (CheckKind::Closed(how), Subject::Peer(name)) if accepted_by_us(case.scenario, name) => {
+            closed(case, client, *how)
+        }
+        (CheckKind::Socket(states), Subject::Program(_)) if states.contains(&TcpState::TimeWait) => {
+            let gone = client.pair.is_some_and(|pair| case.view.state(pair) == TcpState::Gone);
+            gone.then_some("client-resets-at-end")
+        }
+        (CheckKind::Socket(_) | CheckKind::FarSocket(_), Subject::Program(_)) => {
+            left_early(case, client).or_else(|| outlived(case, client))
+        }
+        (CheckKind::Stdout(wanted), Subject::Program(_)) if wanted.is_empty() => {
+            match case.is_about(&["no-usage-check"]) {
+                true => Some("usage-on-stdout"),
+                false if case.is_stale() => Some("prints-twice"),
+                false => None,
+            }
+        }
+        (CheckKind::Stdout(_), Subject::Program(_)) => printed(case, client),
+        (CheckKind::Exits(status), Subject::Program(_)) => ended(case, client, *status),
+        (CheckKind::Running(false), Subject::Program(_)) => hangs(case),
+        (CheckKind::Says(_), Subject::Program(_)) if client.pair.is_some() => Some("client-says-nothing"),
+        _ => None,
+    }
+}
+
+/// What it printed, or did not.
+fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
+    match (case.evidence.sign, case.change()) {
+        (_, Some(Change::Twice)) => Some("prints-twice"),
+        (_, Some(Change::Prefix)) => Some("decorates-output"),
+        (Sign::Bytes, None) if case.is_stale() && !case.is_about(&["prints-own-input"]) => Some("prints-twice"),
+        (Sign::Bytes, None) if case.evidence.matched == 0 && client.stdout.unread().ends_with(b" ") => {
+            Some("decorates-output")
+        }
+        (Sign::Ends, _) => match client.end? {
+            End::Signalled(number) if number == Signal::SIGPIPE as i32 => Some("client-dies-of-sigpipe"),
+            _ => left_early(case, client),
+        },
+        // All of the echo has come, nothing of it shows, and the client waits.
+        (Sign::Silence, _) if case.evidence.matched == 0 && client.stdout.kept().is_empty() => {
+            let echoed = |action: &Action| matches!(action, Action::Send { .. });
+            let answered = case.scenario.steps.iter().take(case.step?).any(|step| echoed(&step.action));
+            let pair = client.pair?;
+            let taken = case.view.socket(pair).is_some_and(|socket| socket.unread == 0);
+            (answered && taken).then_some("buffers-output")
+        }
+        _ => None,
+    }
+}
+
+/// It has ended with 0, or closed, though its input goes on and one line at least came back.
+fn left_early(case: &Case<'_>, client: &Program) -> Option<&'static str> {
+    let typed = client.typing.total > 0;
+    let printed = !client.stdout.kept().is_empty();
+    let ended = client.end == Some(End::Exited(0));
+    let disturbed = case.scenario.steps.iter().take(case.step.unwrap_or(usize::MAX)).any(|step| {
+        matches!(
+            step.action,
+            Action::EndInput { .. } | Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. }
+        )
+    });
+    (typed && printed && ended && !disturbed).then_some("client-stops-after-one-line")
+}
+
+/// How it ended its connection, or did not.
+fn closed(case: &Case<'_>, client: &Program, wanted: Closed) -> Option<&'static str> {
+    match (wanted, case.evidence.sign) {
+        (Closed::Fin, Sign::Reset) => Some("client-resets-at-end"),
+        (Closed::Fin | Closed::Any, Sign::Open) => outlived(case, client),
+        (Closed::No, Sign::Fin | Sign::Reset) if client.end.is_none() => Some("reconnects-for-each-line"),
+        (Closed::No, _) => left_early(case, client),
+        _ => None,
+    }
+}
+
+/// The process that was started has ended, and another one of its has the connection open.
+fn outlived(case: &Case<'_>, client: &Program) -> Option<&'static str> {
+    let socket = case.view.socket(client.pair?)?;
+    let kept = client.end.is_some() && !case.scene.owners(case.view, socket.inode).is_empty();
+    kept.then_some("client-child-keeps-connection")
+}
+
+/// It should have ended in another way, or at all.
+fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'static str> {
+    let does = |wanted: fn(&Action) -> bool| {
+        case.scenario.steps.iter().take(case.step.unwrap_or(usize::MAX)).any(|step| wanted(&step.action))
+    };
+    let resets = does(|action| matches!(action, Action::Reset { .. }));
+    let closes = does(|action| matches!(action, Action::Close { .. } | Action::Signal { .. }));
+    let ends_input = does(|action| matches!(action, Action::EndInput { .. }));
+    match (wanted, client.end) {
+        (_, Some(End::Signalled(number))) if number == Signal::SIGPIPE as i32 => Some("client-dies-of-sigpipe"),
+        (ExitStatus::Code(0), Some(End::Exited(_))) => Some("client-exits-nonzero"),
+        (ExitStatus::Code(0), None) if ends_input => Some("hangs-at-end-of-input"),
+        (ExitStatus::NonZero, Some(End::Exited(0))) if resets => Some("client-hides-reset"),
+        (ExitStatus::NonZero, Some(End::Exited(0))) if closes => Some("client-hides-server-end"),
+        // It has connected to somebody it was not told of: the scenario knows why.
+        (ExitStatus::NonZero, Some(End::Exited(0))) if case.is_about(&["no-usage-check"]) => {
+            let said = super::diagnosis::said(client);
+            Some(if said.contains("usage") { "usage-on-stdout" } else { "no-usage-check" })
+        }
+        (ExitStatus::NonZero, Some(End::Exited(0)))
+            if client.pair.is_none() && !case.is_about(&["takes-bad-address"]) =>
+        {
+            Some("hides-connect-error")
+        }
+        (ExitStatus::NonZero, None) if resets || closes => hangs(case),
+        // It runs on without a connection.
+        (ExitStatus::NonZero, None)
+            if client.pair.is_none() && !case.is_about(&["takes-bad-address", "no-usage-check"]) =>
+        {
+            Some("ignores-connect-error")
+        }
+        _ => None,
+    }
+}
+
+/// It goes on although the server has gone.
+fn hangs(case: &Case<'_>) -> Option<&'static str> {
+    let spins = case.view.processes.iter().any(|process| process.state == 'R');
+    let typed_last = case.scenario.steps.iter().take(case.step?).rev().find_map(|step| match step.action {
+        Action::Type { .. } => Some(true),
+        Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. } => Some(false),
+        _ => None,
+    });
+    match (spins, typed_last) {
+        (true, _) => Some("client-spins-when-server-gone"),
+        (false, Some(true)) => Some("client-ignores-server-end"),
+        // It waited for the echo when the end came, unless the scenario asks for more than that.
+        _ if case.is_about(&["client-blind-while-typing", "client-takes-part-for-line"]) => None,
+        _ => Some("client-ignores-server-end"),
+    }
+}
