@@ -6,8 +6,8 @@ use std::io;
 use super::kernel;
 use super::members::{Row, Seen};
 use super::records::{
-    BsdProcess, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types, identity_of_socket, path_of_file, sockets, threads,
-    words_and_environment,
+    BsdProcess, FD_KQUEUE, FD_PIPE, FD_SEMAPHORE, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types,
+    identity_of_socket, path_of_file, sockets, threads, words_and_environment,
 };
 use crate::observe::{ChildSignal, Descriptor, DescriptorKind, Process, Restless, Stillness};
 use crate::tcp::TcpState;
@@ -184,9 +184,9 @@ fn kind_of(pid: i32, number: i32, kind: u32) -> DescriptorKind {
             let path = kernel::file(pid, number).and_then(|bytes| path_of_file(&bytes));
             DescriptorKind::Other(path.unwrap_or_else(|| "a file".into()))
         }
-        4 => DescriptorKind::Other("a semaphore".into()),
-        5 => DescriptorKind::Other("a kqueue".into()),
-        6 => DescriptorKind::Other("a pipe".into()),
+        FD_SEMAPHORE => DescriptorKind::Other("a semaphore".into()),
+        FD_KQUEUE => DescriptorKind::Other("a kqueue".into()),
+        FD_PIPE => DescriptorKind::Other("a pipe".into()),
         other => DescriptorKind::Other(format!("a descriptor of type {other}")),
     }
 }
@@ -216,7 +216,7 @@ mod tests {
         let mark = format!("FORKSPEC_STAGE={}", std::process::id());
         let table = ProcessTable::below_caller(&mark).unwrap();
         let script = "(exec perl -e 'use POSIX; setsid; sleep 60') & echo $!";
-        let output = std::process::Command::new("sh")
+        let mut shell = std::process::Command::new("sh")
             .args(["-c", script])
             .env("FORKSPEC_STAGE", std::process::id().to_string())
             .stdout(std::process::Stdio::piped())
@@ -224,8 +224,10 @@ mod tests {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        io::BufRead::read_line(&mut io::BufReader::new(output.stdout.unwrap()), &mut line).unwrap();
+        io::BufRead::read_line(&mut io::BufReader::new(shell.stdout.take().unwrap()), &mut line).unwrap();
         let pid: i32 = line.trim().parse().unwrap();
+        // Now it is an orphan.
+        shell.wait().unwrap();
         let found = table.list().unwrap().into_iter().any(|process| process.pid == pid);
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         assert!(found);

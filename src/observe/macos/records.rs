@@ -285,6 +285,9 @@ const XSO_TCPCB: u32 = 0x020;
 /// PROX_FDTYPE_… (sys/proc_info.h)
 pub const FD_VNODE: u32 = 1;
 pub const FD_SOCKET: u32 = 2;
+pub const FD_SEMAPHORE: u32 = 4;
+pub const FD_KQUEUE: u32 = 5;
+pub const FD_PIPE: u32 = 6;
 
 /// Reads fields; past the end there is nothing.
 #[derive(Clone, Copy)]
