@@ -6,8 +6,8 @@ use std::io;
 use super::kernel;
 use super::members::{Row, Seen};
 use super::records::{
-    BsdProcess, FD_KQUEUE, FD_PIPE, FD_SEMAPHORE, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types,
-    identity_of_socket, path_of_file, sockets, threads, words_and_environment,
+    BsdProcess, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types, identity_of_socket, path_of_file, sockets, threads,
+    words_and_environment, words_for_type,
 };
 use crate::observe::{ChildSignal, Descriptor, DescriptorKind, Process, Restless, Stillness};
 use crate::tcp::TcpState;
@@ -173,21 +173,16 @@ fn show(process: &BsdProcess) -> Process {
     }
 }
 
-/// What a descriptor refers to; the words are for messages.
-fn kind_of(pid: i32, number: i32, kind: u32) -> DescriptorKind {
-    match kind {
-        FD_SOCKET => match kernel::socket(pid, number).and_then(|bytes| identity_of_socket(&bytes)) {
-            Some(identity) => DescriptorKind::Socket(identity),
-            None => DescriptorKind::Other("a socket without a connection".into()),
-        },
-        FD_VNODE => {
-            let path = kernel::file(pid, number).and_then(|bytes| path_of_file(&bytes));
-            DescriptorKind::Other(path.unwrap_or_else(|| "a file".into()))
-        }
-        FD_SEMAPHORE => DescriptorKind::Other("a semaphore".into()),
-        FD_KQUEUE => DescriptorKind::Other("a kqueue".into()),
-        FD_PIPE => DescriptorKind::Other("a pipe".into()),
-        other => DescriptorKind::Other(format!("a descriptor of type {other}")),
+/// What a descriptor refers to.
+fn kind_of(pid: i32, number: i32, fdtype: u32) -> DescriptorKind {
+    let (identity, path) = match fdtype {
+        FD_SOCKET => (kernel::socket(pid, number).and_then(|bytes| identity_of_socket(&bytes)), None),
+        FD_VNODE => (None, kernel::file(pid, number).and_then(|bytes| path_of_file(&bytes))),
+        _ => (None, None),
+    };
+    match identity {
+        Some(identity) => DescriptorKind::Socket(identity),
+        None => DescriptorKind::Other(path.unwrap_or_else(|| words_for_type(fdtype))),
     }
 }
 

@@ -285,9 +285,6 @@ const XSO_TCPCB: u32 = 0x020;
 /// PROX_FDTYPE_… (sys/proc_info.h)
 pub const FD_VNODE: u32 = 1;
 pub const FD_SOCKET: u32 = 2;
-pub const FD_SEMAPHORE: u32 = 4;
-pub const FD_KQUEUE: u32 = 5;
-pub const FD_PIPE: u32 = 6;
 
 /// Reads fields; past the end there is nothing.
 #[derive(Clone, Copy)]
@@ -391,6 +388,19 @@ pub fn descriptor_types(bytes: &[u8]) -> impl Iterator<Item = (i32, u32)> {
         let record = Bytes(record);
         Some((record.i32(offset_of!(ProcFdInfo, fd))?, record.u32(offset_of!(ProcFdInfo, fdtype))?))
     })
+}
+
+/// What a descriptor of a type refers to, for messages (PROX_FDTYPE_… of sys/proc_info.h).
+pub fn words_for_type(fdtype: u32) -> String {
+    match fdtype {
+        FD_VNODE => "a file".into(),
+        FD_SOCKET => "a socket without a connection".into(),
+        3 => "shared memory".into(),
+        4 => "a semaphore".into(),
+        5 => "a kqueue".into(),
+        6 => "a pipe".into(),
+        other => format!("a descriptor of type {other}"),
+    }
 }
 
 /// The path of a file: reads a struct vnode_fdinfowithpath.
