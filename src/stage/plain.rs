@@ -71,7 +71,8 @@ fn wait_for_end(player: &PipeReader) {
     let stdin = io::stdin();
     loop {
         let left = LONGEST_PLAY.saturating_sub(since.elapsed());
-        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::empty()), PollFd::new(player.as_fd(), PollFlags::empty())];
+        // Linux tells of a hang-up whether it is asked or not, macOS of nothing that it is not asked for.
+        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLHUP), PollFd::new(player.as_fd(), PollFlags::POLLHUP)];
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let over = matches!(poll(&mut fds, timeout), Ok(0));
         if over || fds.iter().any(|fd| fd.any().unwrap_or(true)) {

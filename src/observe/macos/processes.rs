@@ -7,7 +7,7 @@ use super::kernel;
 use super::members::{Row, Seen};
 use super::records::{
     BsdProcess, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types, identity_of_socket, path_of_file, sockets, threads,
-    words_and_environment,
+    words_and_environment, words_for_type,
 };
 use crate::observe::{ChildSignal, Descriptor, DescriptorKind, Horizon, Motion, Process, Restless, Stillness};
 use crate::tcp::TcpState;
@@ -190,21 +190,16 @@ fn show(process: &BsdProcess) -> Process {
     }
 }
 
-/// What a descriptor refers to; the words are for messages.
-fn kind_of(pid: i32, number: i32, kind: u32) -> DescriptorKind {
-    match kind {
-        FD_SOCKET => match kernel::socket(pid, number).and_then(|bytes| identity_of_socket(&bytes)) {
-            Some(identity) => DescriptorKind::Socket(identity),
-            None => DescriptorKind::Other("a socket without a connection".into()),
-        },
-        FD_VNODE => {
-            let path = kernel::file(pid, number).and_then(|bytes| path_of_file(&bytes));
-            DescriptorKind::Other(path.unwrap_or_else(|| "a file".into()))
-        }
-        4 => DescriptorKind::Other("a semaphore".into()),
-        5 => DescriptorKind::Other("a kqueue".into()),
-        6 => DescriptorKind::Other("a pipe".into()),
-        other => DescriptorKind::Other(format!("a descriptor of type {other}")),
+/// What a descriptor refers to.
+fn kind_of(pid: i32, number: i32, fdtype: u32) -> DescriptorKind {
+    let (identity, path) = match fdtype {
+        FD_SOCKET => (kernel::socket(pid, number).and_then(|bytes| identity_of_socket(&bytes)), None),
+        FD_VNODE => (None, kernel::file(pid, number).and_then(|bytes| path_of_file(&bytes))),
+        _ => (None, None),
+    };
+    match identity {
+        Some(identity) => DescriptorKind::Socket(identity),
+        None => DescriptorKind::Other(path.unwrap_or_else(|| words_for_type(fdtype))),
     }
 }
 
@@ -233,7 +228,7 @@ mod tests {
         let mark = format!("FORKSPEC_STAGE={}", std::process::id());
         let table = ProcessTable::below_caller(&mark).unwrap();
         let script = "(exec perl -e 'use POSIX; setsid; sleep 60') & echo $!";
-        let output = std::process::Command::new("sh")
+        let mut shell = std::process::Command::new("sh")
             .args(["-c", script])
             .env("FORKSPEC_STAGE", std::process::id().to_string())
             .stdout(std::process::Stdio::piped())
@@ -241,8 +236,10 @@ mod tests {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        io::BufRead::read_line(&mut io::BufReader::new(output.stdout.unwrap()), &mut line).unwrap();
+        io::BufRead::read_line(&mut io::BufReader::new(shell.stdout.take().unwrap()), &mut line).unwrap();
         let pid: i32 = line.trim().parse().unwrap();
+        // Now it is an orphan.
+        shell.wait().unwrap();
         let found = table.list().unwrap().into_iter().any(|process| process.pid == pid);
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         assert!(found);

@@ -390,6 +390,19 @@ pub fn descriptor_types(bytes: &[u8]) -> impl Iterator<Item = (i32, u32)> {
     })
 }
 
+/// What a descriptor of a type refers to, for messages (PROX_FDTYPE_… of sys/proc_info.h).
+pub fn words_for_type(fdtype: u32) -> String {
+    match fdtype {
+        FD_VNODE => "a file".into(),
+        FD_SOCKET => "a socket without a connection".into(),
+        3 => "shared memory".into(),
+        4 => "a semaphore".into(),
+        5 => "a kqueue".into(),
+        6 => "a pipe".into(),
+        other => format!("a descriptor of type {other}"),
+    }
+}
+
 /// The path of a file: reads a struct vnode_fdinfowithpath.
 pub fn path_of_file(bytes: &[u8]) -> Option<String> {
     Bytes(bytes).text(offset_of!(VnodeFdInfoWithPath, path), 1024).filter(|path| !path.is_empty())

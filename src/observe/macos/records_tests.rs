@@ -320,6 +320,13 @@ fn descriptors_are_listed_and_half_a_record_is_none() {
 }
 
 #[test]
+fn every_type_of_descriptor_has_words() {
+    assert_eq!(words_for_type(FD_VNODE), "a file");
+    assert_eq!(words_for_type(5), "a kqueue");
+    assert_eq!(words_for_type(11), "a descriptor of type 11");
+}
+
+#[test]
 fn a_file_has_its_path() {
     let mut bytes = Record::default().zeros(24 + 136 + 16).put(b"/dev/ttys004").0;
     bytes.resize(VNODE_FD_INFO, 0);
