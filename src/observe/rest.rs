@@ -1,9 +1,9 @@
 //! Rest: nothing can happen any more unless the runner acts.
 //!
 //! The proof needs two samples of all tasks with equal context-switch counters, the second one showing every task
-//! unable to run by itself, and between them a table of sockets in which nothing is under way, and nothing to read for
-//! the runner. No task ran between the samples, none can be woken by another one, and none by the network. Whatever
-//! cannot be seen counts as movement, so the answer "at rest" is never early.
+//! unable to run by itself; between them a table of sockets in which nothing is under way; and after that table nothing
+//! to read for the runner. No task ran between the samples, none can be woken by another one, and none by the network.
+//! Whatever cannot be seen counts as movement, so the answer "at rest" is never early.
 
 use std::collections::HashMap;
 use std::fmt;

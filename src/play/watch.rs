@@ -124,8 +124,9 @@ impl Scene {
         let (mut looks, mut held) = (0, None);
         let begun = Instant::now();
         loop {
+            rest.look_at_sockets(self)?;
             let moved = self.pump();
-            rest.between(self, moved)?;
+            rest.calm &= !moved;
             let view = if wants_view { Some(self.look()?) } else { None };
             let finding = find(self, view.as_ref())?;
             let over = |waited, restless| Ok(Ending { waited, restless });
@@ -235,10 +236,11 @@ struct RestWatch {
 }
 
 impl RestWatch {
-    /// To be called between two samples, after everything readable was read.
-    fn between(&mut self, scene: &mut Scene, moved: bool) -> io::Result<()> {
+    /// To be called between two samples, before everything readable is read: what has arrived by now is read then, and
+    /// nothing is under way that could arrive later.
+    fn look_at_sockets(&mut self, scene: &mut Scene) -> io::Result<()> {
         self.calm = false;
-        if self.previous.is_some() && !moved {
+        if self.previous.is_some() {
             scene.programs.values().for_each(Program::deliver_input);
             match sockets_at_rest(&scene.list_sockets()?) {
                 Ok(()) => self.calm = true,
@@ -248,7 +250,7 @@ impl RestWatch {
         Ok(())
     }
 
-    /// Takes a sample of all tasks; says whether the stage was at rest since before `between`. A process that the list,
+    /// Takes a sample of all tasks; says whether the stage was at rest since the last one. A process that the list,
     /// just taken, does not have yet was made by one that it has, which has run since the last sample.
     fn sample(&mut self, scene: &Scene, processes: &[Process], horizon: Horizon) -> bool {
         let second = self.previous.is_some().then_some(horizon);

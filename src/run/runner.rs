@@ -37,9 +37,9 @@ pub fn run(
     mut done: impl FnMut(&Setting, &Played),
 ) -> Result<Run, RunError> {
     let since = Instant::now();
-    let (setting, mut environment, first) = Setting::find(settings)?;
+    let (setting, mut environment, ready) = Setting::find(settings, plan.scenarios.len())?;
     // The stage that the probe was played on serves the first job.
-    let first = Mutex::new(Some(first));
+    let ready = Mutex::new(ready);
     let own_network = setting.request.isolation.has_own_network();
     let jobs = if own_network { settings.jobs.clamp(1, 64) } else { 1 };
     let slots = Slots::new(jobs);
@@ -51,10 +51,10 @@ pub fn run(
     std::thread::scope(|scope| {
         for _ in 0..threads.min(plan.scenarios.len()) {
             let sender = sender.clone();
-            let (setting, next, first, order, slots) = (&setting, &next, &first, &order, &slots);
+            let (setting, next, ready, order, slots) = (&setting, &next, &ready, &order, &slots);
             scope.spawn(move || {
                 let mut slot = slots.take();
-                let mut stage = first.lock().ok().and_then(|mut first| first.take());
+                let mut stage = ready.lock().ok().and_then(|mut ready| ready.pop());
                 while !interrupted.load(Ordering::Relaxed) {
                     slot.regain();
                     let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
@@ -97,8 +97,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Tries the isolations from the best one down, each by probing the server on such a stage.
-    fn find(settings: &Settings) -> Result<(Setting, Environment, Stage), RunError> {
+    /// Tries the isolations from the best one down, each by probing the server on such a stage. The stages of the other
+    /// jobs are made meanwhile.
+    fn find(settings: &Settings, plays: usize) -> Result<(Setting, Environment, Vec<Stage>), RunError> {
         let mut refused = Vec::new();
         let ladder = match settings.isolation {
             Some(only) => vec![only],
@@ -120,6 +121,8 @@ impl Setting {
             };
             request.port = request.play_port();
             let mut stage = Stage::start(isolation)?;
+            let others = if isolation.has_own_network() { settings.jobs.min(plays).saturating_sub(1) } else { 0 };
+            let mut ready = (0..others).map(|_| Stage::start(isolation)).collect::<Result<Vec<_>, _>>()?;
             match stage.play(&request, |_| {}) {
                 Ok(record) => {
                     let probed = match record {
@@ -130,10 +133,11 @@ impl Setting {
                         _ => ProbeResult::default(),
                     };
                     request.port = settings.port;
+                    ready.push(stage);
                     return Ok((
                         Setting::new(request, settings, probed),
                         Environment { isolation, refused, waited: Duration::ZERO },
-                        stage,
+                        ready,
                     ));
                 }
                 Err(StageError::Refused(why)) => refused.push((isolation, why)),
