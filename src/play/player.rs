@@ -75,6 +75,12 @@ impl Scene {
 
     fn fail(&mut self, scenario: &Scenario, miss: &Miss, place: Option<(usize, std::ops::Range<usize>)>) -> Outcome {
         self.pump();
+        if self.peers.values().any(|peer| peer.ended.is_some()) {
+            // A process that dies closes its sockets before it can be seen how it has ended.
+            if let Err(error) = self.settle() {
+                return error.into();
+            }
+        }
         let view = match self.look() {
             Ok(view) => view,
             Err(error) => return error.into(),
