@@ -227,7 +227,7 @@ fn limit(resource: i32, soft: Option<u64>) -> nix::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: fills in `limit`, which is ours.
     Errno::result(unsafe { libc::getrlimit(resource as _, &raw mut limit) })?;
-    limit.rlim_cur = limit.rlim_max.min(soft);
+    limit.rlim_cur = limit.rlim_max.min(soft as libc::rlim_t);
     // SAFETY: reads `limit`, which is ours.
     Errno::result(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }

@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
 
 /// Where `/dev/fd` shows no descriptors, so many numbers are tried.
-const MOST_TRIED: u64 = 65_536;
+const MOST_TRIED: libc::rlim_t = 65_536;
 
 /// Closes what the stage has inherited.
 pub fn close_inherited() {
