@@ -81,23 +81,26 @@ fn wait_for_end(player: &PipeReader) {
     }
 }
 
-/// Kills all that is left, until nothing is: it can make new processes meanwhile.
+/// Kills all that is left, until nothing is: it can make new processes meanwhile, and while a parent ends its children
+/// are in nobody's list for a moment. So it is over only when this process, which they are handed to, has no child.
 fn end_leftovers(processes: &ProcessTable, port: u16) {
     let own = getpid().as_raw();
     let until = Instant::now() + LONGEST_CLEARING;
     while Instant::now() < until {
         let Ok(list) = processes.leftovers(port) else { return };
         let mut alive = list.iter().filter(|process| process.pid != own).peekable();
-        if alive.peek().is_none() {
+        let childless = loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => break false,
+                Err(_) => break true,
+                Ok(_) => {}
+            }
+        };
+        if alive.peek().is_none() && childless {
             return;
         }
         for process in alive {
             let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-        }
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            if status == WaitStatus::StillAlive {
-                break;
-            }
         }
         // A killed process needs the processor once more to end.
         std::thread::yield_now();

@@ -1,8 +1,8 @@
 //! Processes and their descriptors, through `/proc` (proc(5)).
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use crate::observe::{Descriptor, DescriptorKind, End, Process};
 
@@ -147,21 +147,25 @@ fn parse_stat(line: &str) -> Option<Process> {
     })
 }
 
+/// A process whose parent ends while we look is in the parent's list no more, and was not in the list of the root, which
+/// it is handed to: so the root's list is read again, until it has nobody new.
 fn descend(root: i32, processes: &mut Vec<Process>) {
-    let mut waiting: Vec<PathBuf> = vec![format!("/proc/{root}").into()];
-    while let Some(folder) = waiting.pop() {
-        let Some(pid) = folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        if processes.iter().any(|process: &Process| process.seen_as == pid) {
-            continue;
+    let mut waiting = vec![root];
+    let mut seen = HashSet::new();
+    while !waiting.is_empty() {
+        while let Some(pid) = waiting.pop() {
+            if seen.insert(pid) {
+                processes.extend(read_process(pid));
+                waiting.extend(children_of(pid));
+            }
         }
-        processes.extend(read_process(pid));
-        for task in task_ids(pid) {
-            let Ok(children) = read_text(&format!("/proc/{pid}/task/{task}/children")) else { continue };
-            waiting.extend(children.split_whitespace().map(|child| PathBuf::from(format!("/proc/{child}"))));
-        }
+        waiting.extend(children_of(root).into_iter().filter(|child| !seen.contains(child)));
     }
+}
+
+fn children_of(pid: i32) -> Vec<i32> {
+    let lists = task_ids(pid).into_iter().map(|task| fs::read_to_string(format!("/proc/{pid}/task/{task}/children")));
+    lists.flatten().flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<i32>>()).collect()
 }
 
 /// Replaces the ids that `/proc` shows by those of the innermost namespace: the last of `NSpid`.
