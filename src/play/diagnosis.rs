@@ -207,7 +207,7 @@ fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> 
         {
             Some("echo-one-behind")
         }
-        Sign::Fin if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
+        Sign::Fin | Sign::Reset if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
             Some("slots-never-freed")
         }
         Sign::Fin if model == Some(Model::Thread) && !answered && matched == 0 && scene.request.ordinary.is_none() => {
