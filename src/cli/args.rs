@@ -93,7 +93,7 @@ pub struct RunArgs {
     /// Let a failed `should` make the run fail too
     #[arg(long)]
     pub strict: bool,
-    /// How many scenarios are played at a time [default: the number of processors]
+    /// How many scenarios are played at a time [default: the number of processors and one more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// Play each scenario so often; verdicts that differ are an error
@@ -174,7 +174,7 @@ pub struct MatrixArgs {
     /// Only the scenarios that must fail, by the manifests
     #[arg(long)]
     pub declared: bool,
-    /// How many scenarios are played at a time [default: the number of processors]
+    /// How many scenarios are played at a time [default: the number of processors and one more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// Play each scenario so often; verdicts that differ are an error

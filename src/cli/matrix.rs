@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::args::MatrixArgs;
-use super::run::{or_reference, processors, suite};
+use super::run::{default_jobs, or_reference, suite};
 use super::{Exit, complain, interrupt};
 use crate::matrix::{Fixture, Grid, Row};
 use crate::report::{Format, Wanted};
@@ -107,7 +107,7 @@ fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Resul
         launch: fixture.launch,
         port: 9877,
         model: fixture.model.filter(|_| fixture.role == Role::Server),
-        jobs: args.jobs.map_or_else(processors, usize::from),
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
         repeat: args.repeat,
         isolation: args.isolation,
     })

@@ -89,7 +89,7 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
             .jobs
             .map(usize::from)
             .or(manifest.jobs.map(|jobs| usize::from(jobs.get())))
-            .unwrap_or_else(processors),
+            .unwrap_or_else(default_jobs),
         repeat: args.repeat,
         isolation: args.isolation.or(manifest.isolation),
     };
@@ -112,9 +112,9 @@ fn usage(error: impl std::fmt::Display) -> Exit {
     Exit::Usage
 }
 
-/// The number of processors.
-pub fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// The number of processors and one more: a play waits now and then, and leaves its processor idle.
+pub fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
 /// A program's command: the flag's, or the manifest's after its build.
