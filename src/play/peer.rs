@@ -14,6 +14,7 @@ use nix::sys::socket::{
 
 use super::capture::Capture;
 use super::outbox::Outbox;
+use super::superserver::Room;
 use crate::observe::Pair;
 
 /// The most that one turn reads from one endpoint, so that no flood keeps the player from everything else.
@@ -57,9 +58,10 @@ pub struct Peer {
 
 impl Peer {
     /// Connects. The handshake is the kernel's; the server need not have called accept.
-    pub fn connect(to: SocketAddr, patience: Duration) -> io::Result<Peer> {
+    pub fn connect(to: SocketAddr, room: Room, patience: Duration) -> io::Result<Peer> {
         let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let descriptor = tcp_socket(family)?;
+        room.furnish(&descriptor)?;
         match connect(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &SockaddrStorage::from(to)) {
             Ok(()) => {}
             Err(Errno::EINPROGRESS) => {

@@ -49,9 +49,9 @@ impl Scene {
         let threads_before = self.threads()?;
         let (first, second) = ("p1".to_owned(), "p2".to_owned());
         let both = vec![first.clone(), second.clone()];
-        self.act(&Action::Connect { peers: vec![first.clone()], address: None })?;
+        self.act(&Action::Connect { peers: vec![first.clone()], address: None, narrow: false })?;
         self.exchange(&first)?;
-        self.act(&Action::Connect { peers: vec![second.clone()], address: None })?;
+        self.act(&Action::Connect { peers: vec![second.clone()], address: None, narrow: false })?;
         let side_by_side = match self.exchange(&second) {
             Ok(()) => true,
             Err(Stop::Miss(_)) => false,

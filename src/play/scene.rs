@@ -79,6 +79,9 @@ pub struct Known {
     pub was_zombie: bool,
 }
 
+/// So much a client may print for each of its lines and on its own.
+const PROMPTS: usize = 64 << 10;
+
 /// One look at the stage.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -198,7 +201,10 @@ impl Scene {
         for (name, peer) in &mut self.peers {
             let before = peer.ended;
             peer.inbox.allow(sent);
-            traffic |= peer.turn(&mut self.scratch);
+            let turned = peer.turn(&mut self.scratch);
+            moved |= turned;
+            // More than was sent is no answer to anything.
+            traffic |= turned && peer.inbox.received() <= sent;
             match (before, peer.ended) {
                 (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
                 (None, Some(Ended::Reset)) => notes.push(format!("{name} gets ECONNRESET: a RST has come")),
@@ -212,7 +218,7 @@ impl Scene {
             let turned = program.turn(&mut self.scratch);
             moved |= turned;
             // What a server prints is no answer to anybody.
-            traffic |= turned && program.role == Role::Client;
+            traffic |= turned && program.role == Role::Client && program.stdout.received() <= 4 * sent + PROMPTS;
             if let (None, Some(end)) = (before, program.end) {
                 notes.push(format!("{name} ({}) {end}", program.pid));
             }

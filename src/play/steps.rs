@@ -6,8 +6,9 @@ use super::expect::{Subject, manner, wants_view};
 use super::peer::Peer;
 use super::program::Baseline;
 use super::scene::Scene;
+use super::superserver::Room;
 use super::verdict::Outcome;
-use super::watch::{Finding, Manner, Waited};
+use super::watch::{Finding, Manner, PATIENCE, QUIET, Waited};
 use super::wording::expected;
 use crate::scenario::{Action, Check, CheckKind, Span, Target, Timing};
 
@@ -94,14 +95,17 @@ impl Scene {
         }
         match action {
             Action::Start(start) => self.start(start),
-            Action::Connect { peers, address } => {
+            Action::Connect { peers, address, narrow } => {
                 let to = self.destination(address.as_deref())?;
+                let room = if *narrow { Room::Little } else { Room::Usual };
                 let mut accepts = true;
                 for (index, name) in peers.iter().enumerate() {
                     if index > 0 && accepts {
                         accepts = self.let_accept()?;
                     }
-                    self.connect(name, to)?;
+                    // Where nobody accepts, a full backlog stays full.
+                    let patience = if accepts { PATIENCE } else { QUIET };
+                    self.connect(name, to, room, patience)?;
                 }
                 Ok(())
             }

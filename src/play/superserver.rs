@@ -27,7 +27,7 @@ pub struct Superserver {
     children: Vec<Pid>,
 }
 
-/// How much may be under way to a socket that is accepted and not read.
+/// How much may be under way to a socket that is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// As much as the kernel sees fit.
@@ -37,7 +37,21 @@ pub enum Room {
     Little,
 }
 
+impl Room {
+    /// To be called before listen or connect: accepted sockets inherit what is set, and the handshake announces it
+    /// (UNPv1 §7.5, §7.9).
+    pub fn furnish(self, descriptor: &OwnedFd) -> nix::Result<()> {
+        if self == Room::Little {
+            setsockopt(descriptor, sockopt::RcvBuf, &SMALL_WINDOW)?;
+            setsockopt(descriptor, sockopt::SndBuf, &SMALL_BUFFER)?;
+            setsockopt(descriptor, sockopt::TcpMaxSeg, &SMALL_SEGMENT)?;
+        }
+        Ok(())
+    }
+}
+
 const SMALL_WINDOW: usize = 4096;
+const SMALL_BUFFER: usize = 64 << 10;
 const SMALL_SEGMENT: u32 = 536;
 
 const ANY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -55,11 +69,7 @@ fn open(address: IpAddr, port: u16, alone: bool, room: Room) -> nix::Result<TcpL
     if address.is_ipv6() {
         setsockopt(&descriptor, sockopt::Ipv6V6Only, &alone)?;
     }
-    if room == Room::Little {
-        // Before listen: accepted sockets inherit both, and the handshake announces them (UNPv1 §7.5, §7.9).
-        setsockopt(&descriptor, sockopt::RcvBuf, &SMALL_WINDOW)?;
-        setsockopt(&descriptor, sockopt::TcpMaxSeg, &SMALL_SEGMENT)?;
-    }
+    room.furnish(&descriptor)?;
     let address = SockaddrStorage::from(SocketAddr::new(address, port));
     bind(std::os::fd::AsRawFd::as_raw_fd(&descriptor), &address)?;
     listen(&descriptor, Backlog::MAXCONN)?;

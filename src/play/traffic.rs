@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::expect::Subject;
 use super::peer::Peer;
@@ -10,7 +11,7 @@ use super::scene::Scene;
 use super::start::last_words;
 use super::steps::{Stop, Topic, miss, trouble};
 use super::superserver::{Room, listening_socket};
-use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
+use super::watch::{Finding, Manner, PATIENCE, QUIET, START_PATIENCE, Waited};
 use super::wording::expected;
 use crate::observe::Socket;
 use crate::scenario::{CheckKind, Form, Payload, Role, Timing, show};
@@ -41,15 +42,15 @@ impl Scene {
         if !self.list_sockets()?.iter().any(waits) {
             return Ok(true);
         }
-        let waited = self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
+        let waited = self.watch(Manner::Arrives, Timing::Within(QUIET), true, |_, view| {
             let full = view.is_some_and(|view| view.sockets.iter().any(waits));
             Ok(if full { Finding::NotYet("the backlog is filling".into()) } else { Finding::Holds })
         })?;
         Ok(waited == Waited::Held)
     }
 
-    pub fn connect(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
-        match Peer::connect(to, PATIENCE) {
+    pub fn connect(&mut self, name: &str, to: SocketAddr, room: Room, patience: Duration) -> Result<(), Stop> {
+        match Peer::connect(to, room, patience) {
             Ok(peer) => {
                 self.note(format!("{name} connects: {}", peer.pair));
                 self.add_peer(name, peer);
@@ -60,7 +61,7 @@ impl Scene {
                 let observed = match error.kind() {
                     ErrorKind::ConnectionRefused => "connection refused: nothing listens there".into(),
                     ErrorKind::TimedOut => {
-                        format!("no answer in {} s: the server's backlog is full", PATIENCE.as_secs())
+                        format!("no answer in {} ms: the server's backlog is full", patience.as_millis())
                     }
                     _ => error.to_string(),
                 };
@@ -212,7 +213,7 @@ impl Scene {
     /// Connects, sends a line and reads its echo.
     pub fn call(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
         let line = format!("{name}\n").into_bytes();
-        let peer = match Peer::connect(to, PATIENCE) {
+        let peer = match Peer::connect(to, Room::Usual, PATIENCE) {
             Ok(peer) => peer,
             Err(error) => return miss(Topic::Connect, format!("{name} connects to {to}"), error.to_string()),
         };

@@ -14,18 +14,23 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a program is given to start where rest cannot be seen: interpreters and virtual machines take their time.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long something has to hold where rest cannot be seen.
-const QUIET: Duration = Duration::from_millis(300);
+pub const QUIET: Duration = Duration::from_millis(300);
 /// What every task that moves must have done while it held: a sleeper may act when it wakes, so it must have woken.
 const QUIET_DEEDS: Deeds = Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true };
 /// It need not hold that long if every task that moves is seen to go round in circles.
 const SHORT_QUIET: Duration = Duration::from_millis(50);
 const SHORT_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(25), unseen: false };
-/// Nor is there any use in waiting for a program that goes round in circles for so long.
-const SHORT_PATIENCE: Duration = Duration::from_secs(1);
-const SHORT_PATIENCE_DEEDS: Deeds = Deeds { sleeps: 4, used: Duration::from_millis(250), unseen: false };
+/// Nor is there any use in waiting for programs that go round in circles: for so long, or so often, and for that long at
+/// the least.
+const IN_VAIN: [(Duration, Deeds); 2] = [
+    (Duration::from_millis(300), Deeds { sleeps: 20, used: Duration::from_millis(400), unseen: false }),
+    (Duration::from_secs(1), Deeds { sleeps: 4, used: Duration::from_millis(250), unseen: false }),
+];
 /// The same for a server that is known to keep a processor busy with nothing to do: its circles are short.
 const SPIN_QUIET: Duration = Duration::from_millis(10);
 const SPIN_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(5), unseen: false };
+const SPIN_IN_VAIN: (Duration, Deeds) =
+    (Duration::from_millis(150), Deeds { sleeps: 20, used: Duration::from_millis(150), unseen: false });
 /// So long after the beginning comes the first look at what moves: what comes to rest has mostly done so before.
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// How many times its length a deadline can move on while data moves.
@@ -201,8 +206,11 @@ impl Scene {
 
     /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
     fn waits_in_vain(&mut self) -> io::Result<bool> {
-        let long = self.quiet_since.elapsed() >= SHORT_PATIENCE && self.has_moved_in_vain(&SHORT_PATIENCE_DEEDS);
-        Ok(long && sockets_at_rest(&self.list_sockets()?).is_ok())
+        let quiet = self.quiet_since.elapsed();
+        let spinning = self.request.spins.then_some(SPIN_IN_VAIN);
+        let in_vain =
+            IN_VAIN.iter().chain(&spinning).any(|(time, deeds)| quiet >= *time && self.has_moved_in_vain(deeds));
+        Ok(in_vain && sockets_at_rest(&self.list_sockets()?).is_ok())
     }
 
     /// Whether what holds is believed though rest was not seen.

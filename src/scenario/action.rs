@@ -144,8 +144,8 @@ pub type Name = String;
 pub enum Action {
     /// Start one of the subject's programs.
     Start(Start),
-    /// Connect peers to the server.
-    Connect { peers: Vec<Name>, address: Option<String> },
+    /// Connect peers to the server; with `narrow` little fits into their sockets.
+    Connect { peers: Vec<Name>, address: Option<String>, narrow: bool },
     /// Open a listening socket of the runner's own, for a client to connect to; with `narrow` little fits into it.
     Listen { name: Name, narrow: bool },
     /// Accept a connection of the client on such a socket.

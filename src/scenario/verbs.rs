@@ -98,11 +98,18 @@ pub const VERBS: &[Verb] = &[
         value: Kind::NewPeers,
         about: "Connects peers to the server, one after another.",
         example: r#"{ connect = "c1..c5" }"#,
-        keys: &[optional("to", Kind::Address, "The address to connect to: `127.0.0.1` if left out.")],
+        keys: &[
+            optional("to", Kind::Address, "The address to connect to: `127.0.0.1` if left out."),
+            optional(
+                "window",
+                Kind::OneOf(&["small"]),
+                "`small`: it announces small segments and a small receive window, and has a small send buffer (TCP_MAXSEG, SO_RCVBUF, SO_SNDBUF), so that the server soon cannot send to one that does not read.",
+            ),
+        ],
         build: |fields, scope| {
             let peers = fields.names("connect")?;
             peers.iter().for_each(|peer| scope.add(peer, Meaning::Peer));
-            Some(Action::Connect { peers, address: fields.word("to") })
+            Some(Action::Connect { peers, address: fields.word("to"), narrow: fields.word("window").is_some() })
         },
     },
     Verb {
