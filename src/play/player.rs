@@ -78,7 +78,7 @@ impl Scene {
         if self.peers.values().any(|peer| peer.ended.is_some()) {
             // A process that dies closes its sockets before it can be seen how it has ended.
             if let Err(error) = self.settle() {
-                return error.into();
+                return error;
             }
         }
         let view = match self.look() {
