@@ -1,10 +1,11 @@
 //! The player: the process that plays one scenario.
 
 use super::diagnosis::diagnose;
-use super::scene::Scene;
+use super::scene::{Scene, View};
 use super::steps::{Miss, Stop};
 use super::verdict::{Failure, Outcome};
-use crate::scenario::{Action, Scenario, Source, Target, parse};
+use super::watch::{Finding, Manner, QUIET};
+use crate::scenario::{Action, Scenario, Source, Target, Timing, parse};
 use crate::stage::{Record, Request, Surroundings, Task};
 
 /// Plays a request; events go to `tell` as they happen, and the returned record is the last one.
@@ -77,7 +78,8 @@ impl Scene {
         self.pump();
         if self.peers.values().any(|peer| peer.ended.is_some()) {
             // A process that dies closes its sockets before it can be seen how it has ended.
-            if let Err(error) = self.settle() {
+            let settled = |_: &mut Scene, _: Option<&View>| Ok(Finding::Holds);
+            if let Err(error) = self.watch(Manner::Settles, Timing::Within(QUIET), false, settled) {
                 return error;
             }
         }
