@@ -2,7 +2,7 @@
 
 use super::expect::Subject;
 use super::scene::{Identity, Scene};
-use super::steps::{Miss, Stop};
+use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Outcome, ProbeResult};
 use super::watch::Waited;
 use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timing};
@@ -14,7 +14,8 @@ impl Scene {
             Ok(model) => model,
             Err(Stop::Miss(miss)) => {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
-                return Ok(ProbeResult { unseen, ..ProbeResult::default() });
+                let never_listens = matches!(miss.topic, Topic::Start);
+                return Ok(ProbeResult { unseen, never_listens, ..ProbeResult::default() });
             }
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
@@ -25,7 +26,7 @@ impl Scene {
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
         let spins = self.running_tasks().iter().any(|task| before.contains(task));
-        Ok(ProbeResult { model: Some(model), unseen: None, ordinary, spins })
+        Ok(ProbeResult { model: Some(model), ordinary, spins, ..ProbeResult::default() })
     }
 
     /// The tasks that were still running when the stage was settled last.

@@ -53,6 +53,8 @@ pub struct Scene {
     pub motion: Option<(Vec<Motion>, Vec<Motion>)>,
     teller: Teller,
     waits: bool,
+    /// A program is starting.
+    pub starting: bool,
 }
 
 /// A process, for good: its id and its start.
@@ -133,6 +135,7 @@ impl Scene {
             motion: None,
             teller,
             waits: false,
+            starting: false,
         })
     }
 

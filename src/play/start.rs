@@ -11,7 +11,7 @@ use super::program::Program;
 use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
 use super::verdict::Outcome;
-use super::watch::{Finding, Manner, START_PATIENCE, Waited};
+use super::watch::{Finding, Manner, QUIET, START_PATIENCE, Waited};
 use crate::observe::{End, ProcessTable, Socket};
 use crate::scenario::{Role, Start, Timing, show};
 use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
@@ -116,7 +116,9 @@ impl Scene {
     pub fn until_listening(&mut self, name: &str) -> Result<(), Stop> {
         let port = self.request.port;
         let owned = name.to_owned();
-        let waited = self.watch(Manner::Settles, Timing::Within(START_PATIENCE), true, |scene, view| {
+        let patience = if self.request.never_listens { QUIET } else { START_PATIENCE };
+        self.starting = !self.request.never_listens;
+        let waited = self.watch(Manner::Settles, Timing::Within(patience), true, |scene, view| {
             let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
             let sockets = scene.listeners_of(view, &owned);
             let wanted = |socket: &&&Socket| port == 0 || socket.pair.local.port() == port;
@@ -134,6 +136,7 @@ impl Scene {
                 (None, None) => Ok(Finding::NotYet(elsewhere)),
             }
         })?;
+        self.starting = false;
         match waited {
             Waited::Held => {
                 self.note(format!("{name} listens on port {}", self.request.port));

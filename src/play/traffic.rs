@@ -88,6 +88,7 @@ impl Scene {
     }
 
     pub fn accept(&mut self, name: &str, on: &str) -> Result<(), Stop> {
+        self.starting = true;
         let waited = self.watch(Manner::Arrives, Timing::Within(START_PATIENCE), true, |scene, _| {
             let Some(listener) = scene.listeners.get(on) else { return Ok(Finding::Never("no such socket".into())) };
             match Peer::accept(listener)? {
@@ -108,6 +109,7 @@ impl Scene {
                 }
             }
         })?;
+        self.starting = false;
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => miss(Topic::Accept, "the client connects", observed),

@@ -70,6 +70,8 @@ pub struct ProbeResult {
     pub unseen: Option<String>,
     /// What ordinary clients leave behind.
     pub ordinary: Option<Ordinary>,
+    /// The server was given the time that it takes to start, and does not listen.
+    pub never_listens: bool,
     /// A task of the server keeps a processor busy with nothing to do: what it does not change soon it never changes.
     pub spins: bool,
 }

@@ -160,7 +160,11 @@ impl Scene {
                 };
             looks += 1;
             if !at_rest && (self.request.spins || begun.elapsed() >= BEFORE_MOTION) {
-                self.look_at_motion(horizon)?;
+                let busy = self.look_at_motion(horizon)?;
+                // Interpreters and virtual machines need the processors to start: not many of them at a time.
+                if let Some(busy) = busy.filter(|_| !self.starting || begun.elapsed() >= PATIENCE) {
+                    self.let_others_play(busy);
+                }
             }
             match finding {
                 Finding::NotYet(observed) if at_rest => {
@@ -185,18 +189,20 @@ impl Scene {
         }
     }
 
-    /// Looks at what every task has done.
-    fn look_at_motion(&mut self, horizon: Horizon) -> io::Result<()> {
-        let Some(now) = self.processes.motions(&self.list_processes()?, horizon) else { return Ok(()) };
+    /// Looks at what every task has done; from the second look on, says whether one keeps a processor busy.
+    fn look_at_motion(&mut self, horizon: Horizon) -> io::Result<Option<bool>> {
+        let Some(now) = self.processes.motions(&self.list_processes()?, horizon) else { return Ok(None) };
         match &mut self.motion {
-            None => self.motion = Some((now.clone(), now)),
+            None => {
+                self.motion = Some((now.clone(), now));
+                Ok(None)
+            }
             Some((_, last)) => {
                 let busy = now.iter().any(|task| task.running);
                 *last = now;
-                self.let_others_play(busy);
+                Ok(Some(busy))
             }
         }
-        Ok(())
     }
 
     /// Whether every task that moves has done so much since anything happened.

@@ -117,6 +117,7 @@ impl Setting {
                 root: nix::unistd::Uid::effective().is_root(),
                 model: None,
                 ordinary: None,
+                never_listens: false,
                 spins: false,
             };
             request.port = request.play_port();
@@ -155,6 +156,7 @@ impl Setting {
     fn new(mut request: Request, settings: &Settings, probed: ProbeResult) -> Setting {
         request.model = settings.model.or(probed.model);
         request.ordinary = probed.ordinary;
+        request.never_listens = probed.never_listens;
         request.spins = probed.spins;
         let given = |role: Role| settings.given.contains(&role);
         let info = SubjectInfo {

@@ -82,6 +82,8 @@ pub struct Request {
     pub model: Option<Model>,
     /// What one ordinary client leaves behind on this server, if that is known.
     pub ordinary: Option<Ordinary>,
+    /// Whether the server is known not to listen, however long one waits.
+    pub never_listens: bool,
     /// Whether a task of the server is known to keep a processor busy with nothing to do.
     pub spins: bool,
 }
