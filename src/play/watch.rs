@@ -40,8 +40,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(4);
 /// So many looks for something that arrives come before the first look for rest, which costs more.
 const LOOKS_BEFORE_REST: u32 = 3;
-/// A deadline counts only if there were about so many looks: a machine that stood still proves nothing.
+/// A deadline counts only if there were about so many looks: a machine that stood still proves nothing. Where looks take
+/// long, because there are very many processes, it counts after so many times its length and a few looks.
 const FEWEST_LOOKS: u32 = 40;
+const FEWEST_LONG_LOOKS: u32 = 5;
+const LONG_LOOKS: u32 = 3;
 
 /// What one look says about an expectation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +175,9 @@ impl Scene {
                 }
                 Finding::NotYet(observed) => {
                     let enough = since.elapsed() >= patience || (timing == Timing::Natural && self.waits_in_vain()?);
-                    if looks >= FEWEST_LOOKS && enough {
+                    let few_suffice =
+                        since.elapsed() >= patience.min(PATIENCE) * LONG_LOOKS && looks >= FEWEST_LONG_LOOKS;
+                    if enough && (looks >= FEWEST_LOOKS || few_suffice) {
                         let why = rest.restless();
                         let waited = since.elapsed().as_millis();
                         return over(Waited::Failed(format!("{observed}, after {waited} ms ({why})")), Some(why));

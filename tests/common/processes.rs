@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::{AMBIENT, FORKSPEC, root};
 
 /// What is to vanish has to vanish in this time; it takes milliseconds.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(60);
 const MARK: &str = "FORKSPEC_TEST_MARK";
 
 /// A run of the command of which nothing may be left. When it goes out of scope its processes are ended.

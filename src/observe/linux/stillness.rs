@@ -59,7 +59,7 @@ impl ProcessTable {
         let mut motions = Vec::new();
         for process in processes {
             let each = |task, status: &Status, moves: Result<(), Moves>| {
-                let used = processor_time(process.seen_as, task);
+                let used = (status.state != 'Z').then(|| processor_time(process.seen_as, task)).flatten();
                 let (moves, unseen) = moves.map_or_else(|moves| (true, moves.unseen), |()| (false, false));
                 let running = status.state == 'R';
                 motions.push(Motion { task, moves, running, unseen, sleeps: status.voluntary, used });
@@ -92,6 +92,10 @@ impl ProcessTable {
         horizon: Option<Horizon>,
         mut each: impl FnMut(i32, &Status, Result<(), Moves>) -> Result<(), Restless>,
     ) -> Result<(), Restless> {
+        if process.is_zombie() && process.threads <= 1 {
+            // It does nothing any more, and there may be hundreds of them.
+            return each(process.seen_as, &Status::ENDED, Ok(()));
+        }
         let tasks = task_ids(process.seen_as);
         if tasks.is_empty() {
             return Err(restless(process, "is going away"));
@@ -248,6 +252,9 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// A zombie's, as far as it matters.
+    const ENDED: Status = Status { state: 'Z', deliverable: 0, blocked: 0, caught: 0, voluntary: 0, involuntary: 0 };
+
     pub(super) fn parse(text: &str) -> Option<Status> {
         let field =
             |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
