@@ -17,6 +17,8 @@ use crate::tcp::TcpState;
 pub struct Stillness {
     /// For each task: its id and its two counters.
     pub tasks: Vec<(i32, u64, u64)>,
+    /// One of them wakes by itself, but later than anybody waits.
+    pub timed: bool,
 }
 
 /// Why the stage is not at rest, or cannot be known to be.

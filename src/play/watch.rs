@@ -171,7 +171,7 @@ impl Scene {
             }
             match finding {
                 Finding::NotYet(observed) if at_rest => {
-                    return over(Waited::Failed(self.at_rest(&observed)), None);
+                    return over(Waited::Failed(self.at_rest(&observed, rest.is_timed())), None);
                 }
                 Finding::NotYet(observed) => {
                     let enough = since.elapsed() >= patience || (timing == Timing::Natural && self.waits_in_vain()?);
@@ -241,8 +241,9 @@ impl Scene {
                 && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }
 
-    fn at_rest(&self, observed: &str) -> String {
-        format!("{observed}, and at rest since {:.1} ms: nothing will change that", self.elapsed().as_secs_f64() * 1e3)
+    fn at_rest(&self, observed: &str, timed: bool) -> String {
+        let so = if timed { "nobody wakes within the deadline" } else { "nothing will change that" };
+        format!("{observed}, and at rest since {:.1} ms: {so}", self.elapsed().as_secs_f64() * 1e3)
     }
 }
 
@@ -275,7 +276,7 @@ impl RestWatch {
         let second = self.previous.is_some().then_some(horizon);
         match scene.processes.stillness(processes, second) {
             Ok(stillness) => {
-                let at_rest = self.calm && self.previous.as_ref() == Some(&stillness);
+                let at_rest = self.calm && self.previous.as_ref().is_some_and(|first| first.tasks == stillness.tasks);
                 self.previous = Some(stillness);
                 at_rest
             }
@@ -285,6 +286,11 @@ impl RestWatch {
                 false
             }
         }
+    }
+
+    /// Whether somebody sleeps for a time, though for a long one.
+    fn is_timed(&self) -> bool {
+        self.previous.as_ref().is_some_and(|last| last.timed)
     }
 
     fn restless(&self) -> Restless {

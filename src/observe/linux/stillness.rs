@@ -17,6 +17,15 @@ use crate::observe::{ChildSignal, DescriptorKind, Horizon, Motion, Process, Rest
 /// The bit of SIGALRM in a signal mask of `/proc`.
 const SIGALRM_BIT: u64 = 1 << (libc::SIGALRM - 1);
 
+/// How long a task sleeps that does nothing by itself within the horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    /// Until something wakes it.
+    Endless,
+    /// At most for a time that is longer than anybody waits.
+    Long,
+}
+
 /// Why a task may do something by itself.
 struct Moves {
     why: String,
@@ -45,9 +54,10 @@ impl ProcessTable {
             if process.state == 'R' {
                 return Err(restless(process, "is running"));
             }
-            let each = |task, status: &Status, moves: Result<(), Moves>| {
+            let each = |task, status: &Status, sleep: Result<Sleep, Moves>| {
                 stillness.tasks.push((task, status.voluntary, status.involuntary));
-                moves.map_err(|moves| restless(process, &moves.why))
+                stillness.timed |= sleep.map_err(|moves| restless(process, &moves.why))? == Sleep::Long;
+                Ok(())
             };
             self.each_task(process, second, each)?;
         }
@@ -58,9 +68,9 @@ impl ProcessTable {
     pub fn motions(&self, processes: &[Process], horizon: Horizon) -> Option<Vec<Motion>> {
         let mut motions = Vec::new();
         for process in processes {
-            let each = |task, status: &Status, moves: Result<(), Moves>| {
+            let each = |task, status: &Status, sleep: Result<Sleep, Moves>| {
                 let used = (status.state != 'Z').then(|| processor_time(process.seen_as, task)).flatten();
-                let (moves, unseen) = moves.map_or_else(|moves| (true, moves.unseen), |()| (false, false));
+                let (moves, unseen) = sleep.map_or_else(|moves| (true, moves.unseen), |_| (false, false));
                 let running = status.state == 'R';
                 motions.push(Motion { task, moves, running, unseen, sleeps: status.voluntary, used });
                 Ok(())
@@ -90,11 +100,11 @@ impl ProcessTable {
         &self,
         process: &Process,
         horizon: Option<Horizon>,
-        mut each: impl FnMut(i32, &Status, Result<(), Moves>) -> Result<(), Restless>,
+        mut each: impl FnMut(i32, &Status, Result<Sleep, Moves>) -> Result<(), Restless>,
     ) -> Result<(), Restless> {
         if process.is_zombie() && process.threads <= 1 {
             // It does nothing any more, and there may be hundreds of them.
-            return each(process.seen_as, &Status::ENDED, Ok(()));
+            return each(process.seen_as, &Status::ENDED, Ok(Sleep::Endless));
         }
         let tasks = task_ids(process.seen_as);
         if tasks.is_empty() {
@@ -107,34 +117,36 @@ impl ProcessTable {
             let call = horizon.and_then(|_| read_text(&format!("{folder}/syscall")).ok());
             let status = read_text(&format!("{folder}/status")).map_err(|_| restless(process, "is going away"))?;
             let status = Status::parse(&status).ok_or_else(|| restless(process, "cannot be read"))?;
-            let mut moves = status.asleep();
-            if let (Some(horizon), Ok(true)) = (horizon, &moves) {
-                moves = self.sleeps_on(process, call.as_deref(), &folder, horizon).map(|()| true);
+            let mut sleep = status.asleep().map(|_| Sleep::Endless);
+            if let (Some(horizon), Ok(true)) = (horizon, status.asleep()) {
+                sleep = self.sleeps_on(process, call.as_deref(), &folder, horizon);
             }
-            if let (Some(horizon), Ok(_), true) = (horizon, &moves, status.state != 'Z') {
+            if let (Some(horizon), true, true) = (horizon, sleep.is_ok(), status.state != 'Z') {
                 // They are the process's: one look serves all its tasks.
                 let timers = timers.get_or_insert_with(|| self.without_timers(process, horizon));
-                moves = timers.clone().map(|()| true).map_err(|why| Moves { why, unseen: true });
+                if let Err(why) = timers {
+                    sleep = Err(Moves { why: why.clone(), unseen: true });
+                }
             }
-            each(task, &status, moves.map(drop))?;
+            each(task, &status, sleep)?;
         }
         Ok(())
     }
 
     /// Whether a task that is asleep sleeps until nobody waits any more.
-    fn sleeps_on(&self, process: &Process, call: Option<&str>, folder: &str, horizon: Horizon) -> Result<(), Moves> {
+    fn sleeps_on(&self, process: &Process, call: Option<&str>, folder: &str, horizon: Horizon) -> Result<Sleep, Moves> {
         let line = call.ok_or_else(|| Moves::seen("cannot be looked into"))?;
         let call = Call::parse(line).ok_or_else(|| Moves::seen("is not asleep in a system call"))?;
         self.stays_in(process, call, folder, horizon).map_err(|why| Moves { why, unseen: false })
     }
 
     /// Whether a call sleeps until nobody waits any more.
-    fn stays_in(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<(), String> {
+    fn stays_in(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<Sleep, String> {
         let name = call.family().unwrap_or("some call");
         let receiving = match call.patience() {
-            Patience::Unlimited => return Ok(()),
-            Patience::Limited if restarted_poll(call, folder) => return Ok(()),
-            Patience::Limited if sleeps_long(process, call, horizon) => return Ok(()),
+            Patience::Unlimited => return Ok(Sleep::Endless),
+            Patience::Limited if restarted_poll(call, folder) => return Ok(Sleep::Endless),
+            Patience::Limited if sleeps_long(process, call, horizon) => return Ok(Sleep::Long),
             Patience::Limited => return Err(format!("sleeps in {name}, perhaps for a time")),
             Patience::Receiving => true,
             Patience::Sending => false,
@@ -143,7 +155,7 @@ impl ProcessTable {
         let unseen = |_| format!("sleeps in {name} on descriptor {number}, which cannot be looked into");
         let link = std::fs::read_link(format!("/proc/{}/fd/{number}", process.seen_as)).map_err(unseen)?;
         if !link.to_string_lossy().starts_with("socket:") {
-            return Ok(());
+            return Ok(Sleep::Endless);
         }
         let copy = PidFd::open(process.pid).and_then(|pidfd| pidfd.descriptor(number)).map_err(unseen)?;
         let time_out = if receiving {
@@ -153,10 +165,11 @@ impl ProcessTable {
         };
         let time_out = time_out.map_err(|errno| unseen(errno.into()))?;
         let length = Duration::from_micros(time_out.num_microseconds().unsigned_abs());
-        if length.is_zero() || horizon.is_within_sleep(length) {
-            return Ok(());
+        match length {
+            Duration::ZERO => Ok(Sleep::Endless),
+            length if horizon.is_within_sleep(length) => Ok(Sleep::Long),
+            _ => Err(format!("sleeps in {name} on a socket with a time-out")),
         }
-        Err(format!("sleeps in {name} on a socket with a time-out"))
     }
 
     /// Timers that work while a process sleeps: POSIX timers, timer descriptors, rings of requests.

@@ -204,12 +204,12 @@ fn in_futex_for_a_hundred_seconds() {
 }
 
 #[rstest]
-#[case::sleep(in_timed_sleep)]
-#[case::poll(in_poll_for_a_hundred_seconds)]
-#[case::receive(in_recv_with_time_out)]
-#[case::a_moment_of_a_clock(in_futex_for_a_hundred_seconds)]
-#[case::timer_descriptor(with_timer_descriptor_that_is_set)]
-fn a_sleep_beyond_the_horizon_is_still(#[case] act: fn()) {
+#[case::sleep(in_timed_sleep, true)]
+#[case::poll(in_poll_for_a_hundred_seconds, true)]
+#[case::receive(in_recv_with_time_out, true)]
+#[case::a_moment_of_a_clock(in_futex_for_a_hundred_seconds, true)]
+#[case::timer_descriptor(with_timer_descriptor_that_is_set, false)]
+fn a_sleep_beyond_the_horizon_is_still(#[case] act: fn(), #[case] timed: bool) {
     let near = Horizon { slept: Duration::from_secs(10), awaited: Duration::from_secs(2) };
     let child = Child::new(act);
     let look = |horizon| ProcessTable::Own.stillness(&[child.process().unwrap()], Some(horizon));
@@ -218,6 +218,7 @@ fn a_sleep_beyond_the_horizon_is_still(#[case] act: fn()) {
         assert!(since.elapsed() < Duration::from_secs(2), "{:?}", look(near));
         std::thread::yield_now();
     }
+    assert_eq!(look(near).unwrap().timed, timed);
     let far = Horizon { slept: Duration::from_secs(10), awaited: Duration::from_secs(101) };
     assert!(look(far).is_err());
 }
