@@ -39,7 +39,10 @@ pub fn manner(check: &CheckKind) -> Manner {
             Manner::Lasts
         }
         CheckKind::Closed(Closed::No) | CheckKind::Running(true) => Manner::Lasts,
-        CheckKind::Blocked(_)
+        // One that never rests is asleep for a moment, too.
+        CheckKind::State(letters) if letters.iter().any(|letter| matches!(letter, 'S' | 'D')) => Manner::Settles,
+        CheckKind::AsleepIn(_)
+        | CheckKind::Blocked(_)
         | CheckKind::Parent(_)
         | CheckKind::Children(_)
         | CheckKind::Zombies(_)

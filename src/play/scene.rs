@@ -49,6 +49,8 @@ pub struct Scene {
     pub last_traffic: Instant,
     /// Since when nothing has moved that shows: neither the runner nor data nor what is looked at.
     pub quiet_since: Instant,
+    /// How many looks there were since then.
+    pub quiet_looks: u32,
     /// What every task had done when it was looked at first since then, and what it has done at the last look.
     pub motion: Option<(Vec<Motion>, Vec<Motion>)>,
     teller: Teller,
@@ -132,6 +134,7 @@ impl Scene {
             since: Instant::now(),
             last_traffic: Instant::now(),
             quiet_since: Instant::now(),
+            quiet_looks: 0,
             motion: None,
             teller,
             waits: false,
@@ -155,6 +158,7 @@ impl Scene {
     /// Something has moved that shows: what was seen of tasks that go round in circles counts no more.
     pub fn stir(&mut self) {
         self.quiet_since = Instant::now();
+        self.quiet_looks = 0;
         self.motion = None;
     }
 

@@ -31,6 +31,12 @@ const SPIN_QUIET: Duration = Duration::from_millis(10);
 const SPIN_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(5), unseen: false };
 const SPIN_IN_VAIN: (Duration, Deeds) =
     (Duration::from_millis(150), Deeds { sleeps: 20, used: Duration::from_millis(150), unseen: false });
+/// However long nothing has moved: what holds must hold at so many looks, and for that long. A process that never rests
+/// is asleep at one moment and runs at the next.
+const FEWEST_SAME_LOOKS: u32 = 5;
+const SHORTEST_HOLD: Duration = Duration::from_millis(10);
+/// Nor does the time count in which nothing has moved, without so many looks.
+const FEWEST_QUIET_LOOKS: u32 = 10;
 /// So long after the beginning comes the first look at what moves: what comes to rest has mostly done so before.
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// How many times its length a deadline can move on while data moves.
@@ -129,8 +135,10 @@ impl Scene {
         };
         let mut rest = RestWatch::default();
         let mut pause = SHORTEST_PAUSE;
-        let (mut looks, mut held) = (0, None);
+        let mut looks = 0;
         let begun = Instant::now();
+        // What the last looks said, all the same, how many they were, and since when.
+        let (mut same, mut same_looks, mut same_since) = (None, 0, begun);
         loop {
             rest.look_at_sockets(self)?;
             let moved = self.pump();
@@ -148,9 +156,14 @@ impl Scene {
                 _ => {}
             }
             let holds = finding == Finding::Holds;
-            if held.replace(holds).is_some_and(|before| before != holds) {
-                self.stir();
+            if same != Some(holds) {
+                if same.replace(holds).is_some() {
+                    self.stir();
+                }
+                (same_looks, same_since) = (0, Instant::now());
             }
+            same_looks += 1;
+            let seen_enough = same_looks >= FEWEST_SAME_LOOKS && same_since.elapsed() >= SHORTEST_HOLD;
             // As long as data moves nobody is waiting in vain.
             let moving = !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS;
             let since = if moving { begun.max(self.last_traffic) } else { begun };
@@ -162,6 +175,7 @@ impl Scene {
                     None => rest.sample(self, &self.list_processes()?, horizon),
                 };
             looks += 1;
+            self.quiet_looks += 1;
             if !at_rest && (self.request.spins || begun.elapsed() >= BEFORE_MOTION) {
                 let busy = self.look_at_motion(horizon)?;
                 // Interpreters and virtual machines need the processors to start: not many of them at a time.
@@ -184,7 +198,9 @@ impl Scene {
                     }
                 }
                 _ if at_rest => return over(Waited::Held, None),
-                _ if self.has_held_enough(timing, begun)? => return over(Waited::Held, Some(rest.restless())),
+                _ if seen_enough && self.has_held_enough(timing, begun)? => {
+                    return over(Waited::Held, Some(rest.restless()));
+                }
                 _ => {}
             }
             self.wait(pause);
@@ -217,6 +233,11 @@ impl Scene {
 
     /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
     fn waits_in_vain(&mut self) -> io::Result<bool> {
+        // If nobody moves, rest will be seen. And a look can take long: the time alone says nothing.
+        let somebody = self.motion.as_ref().is_some_and(|(_, last)| last.iter().any(|task| task.moves));
+        if !somebody || self.quiet_looks < FEWEST_QUIET_LOOKS {
+            return Ok(false);
+        }
         let quiet = self.quiet_since.elapsed();
         let spinning = self.request.spins.then_some(SPIN_IN_VAIN);
         let in_vain =
@@ -231,6 +252,9 @@ impl Scene {
             Timing::Within(time) => time.min(PATIENCE),
             Timing::Natural | Timing::Now => PATIENCE,
         };
+        if self.quiet_looks < FEWEST_SAME_LOOKS && begun.elapsed() < longest {
+            return Ok(false);
+        }
         let quiet = self.quiet_since.elapsed();
         let (short, deeds) =
             if self.request.spins { (SPIN_QUIET, SPIN_QUIET_DEEDS) } else { (SHORT_QUIET, SHORT_QUIET_DEEDS) };
