@@ -111,7 +111,8 @@ impl Scene {
             view.processes.iter().filter(|process| process.is_zombie() && family.contains(&process.parent)).count();
         let process = self.programs.get(name).and_then(|program| view.process(program.pid));
         let descriptors = match process {
-            Some(process) => self.processes.descriptors(process)?.len(),
+            // It can have ended since the look: then the server is gone, which is said elsewhere.
+            Some(process) => self.processes.descriptors(process).map_or(0, |table| table.len()),
             None => 0,
         };
         Ok(Ordinary { zombies: zombies as i64, descriptors: descriptors as i64 })

@@ -375,7 +375,9 @@ impl Scene {
         process: &Process,
         view: &View,
     ) -> Result<Finding, Outcome> {
-        let table = self.processes.descriptors(process)?;
+        let Ok(table) = self.processes.descriptors(process) else {
+            return Ok(Finding::NotYet(format!("process {} is ending", process.pid)));
+        };
         let baseline =
             self.programs.get(name).and_then(|program| program.baseline.as_ref()).map(|baseline| baseline.descriptors);
         let wanted = match wanted {
