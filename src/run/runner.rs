@@ -142,6 +142,13 @@ impl Setting {
                     ));
                 }
                 Err(StageError::Refused(why)) => refused.push((isolation, why)),
+                // The plays will tell whether it happens again; the report must be whole.
+                Err(StageError::Lost(why)) => {
+                    request.port = settings.port;
+                    let probed = ProbeResult { unseen: Some(why), ..ProbeResult::default() };
+                    let environment = Environment { isolation, refused, waited: Duration::ZERO };
+                    return Ok((Setting::new(request, settings, probed), environment, ready));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
