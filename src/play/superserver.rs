@@ -13,7 +13,7 @@ use super::peer::tcp_socket;
 use super::program::Program;
 use super::scene::Scene;
 use crate::scenario::Limits;
-use crate::stage::{Console, Spawn, spawn};
+use crate::stage::{Console, Spawn, announce_segments, spawn};
 
 /// It and what it started.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Room {
         if self == Room::Little {
             setsockopt(descriptor, sockopt::RcvBuf, &SMALL_WINDOW)?;
             setsockopt(descriptor, sockopt::SndBuf, &SMALL_BUFFER)?;
-            setsockopt(descriptor, sockopt::TcpMaxSeg, &SMALL_SEGMENT)?;
+            announce_segments(descriptor, SMALL_SEGMENT)?;
         }
         Ok(())
     }

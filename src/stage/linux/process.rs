@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::descriptors::close_from;
 
@@ -59,6 +60,11 @@ pub fn slave_of(master: &impl AsRawFd) -> nix::Result<OwnedFd> {
     let number = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Has a socket announce segments of this size in its handshake, before it listens or connects (UNPv1 §7.9).
+pub fn announce_segments(descriptor: &OwnedFd, size: u32) -> nix::Result<()> {
+    setsockopt(descriptor, sockopt::TcpMaxSeg, &size)
 }
 
 /// Waits until what was written to a terminal's master can be read at the other end. The kernel passes it on in a worker

@@ -71,5 +71,17 @@ pub fn slave_of(master: &impl AsRawFd) -> nix::Result<OwnedFd> {
     open(name, OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
+/// Has a socket announce segments of this size in its handshake, before it listens or connects (UNPv1 §7.9).
+#[cfg(target_os = "macos")]
+pub fn announce_segments(descriptor: &OwnedFd, size: u32) -> nix::Result<()> {
+    nix::sys::socket::setsockopt(descriptor, nix::sys::socket::sockopt::TcpMaxSeg, &size)
+}
+
+/// Nothing is played on the other systems.
+#[cfg(not(target_os = "macos"))]
+pub fn announce_segments(_: &OwnedFd, _: u32) -> nix::Result<()> {
+    Err(Errno::ENOSYS)
+}
+
 /// Waits until what was written to a terminal's master can be read at the other end: nothing here relies on that.
 pub fn deliver_input(_: &impl AsRawFd) {}
