@@ -53,6 +53,13 @@ pub enum TimeOut {
     Moment(u64, libc::clockid_t),
 }
 
+impl TimeOut {
+    /// Of an argument that is an `int`: its upper half means nothing.
+    fn millis(argument: u64) -> TimeOut {
+        TimeOut::Given(Duration::from_millis(argument & 0xffff_ffff))
+    }
+}
+
 /// FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2 (linux/futex.h)
 const FUTEX_WAITS: [u64; 5] = [0, 6, 9, 11, 13];
 /// Everything but FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
@@ -93,14 +100,13 @@ impl Call {
     /// Where a limited call has its time, if we know.
     pub fn time_out(&self) -> Option<TimeOut> {
         let [first, second, third, fourth, fifth, _] = self.arguments;
-        let millis = |argument: u64| TimeOut::Given(Duration::from_millis(argument & 0xffff_ffff));
         if self.stack < 1 << 32 {
             return None;
         }
         Some(match self.number {
             libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => TimeOut::Timespec(third),
             libc::SYS_pselect6 => TimeOut::Timespec(fifth),
-            libc::SYS_epoll_pwait => millis(fourth),
+            libc::SYS_epoll_pwait => TimeOut::millis(fourth),
             libc::SYS_epoll_pwait2 => TimeOut::Timespec(fourth),
             libc::SYS_nanosleep => TimeOut::Timespec(first),
             libc::SYS_clock_nanosleep if second & 1 == 0 => TimeOut::Timespec(third),
@@ -153,10 +159,9 @@ fn older_patience(_: i64, _: u64, _: u64, _: u64) -> Patience {
 
 #[cfg(target_arch = "x86_64")]
 fn older_time_out(number: i64, third: u64, fourth: u64, fifth: u64) -> Option<TimeOut> {
-    let millis = |argument: u64| Some(TimeOut::Given(Duration::from_millis(argument & 0xffff_ffff)));
     match number {
-        libc::SYS_poll => millis(third),
-        libc::SYS_epoll_wait => millis(fourth),
+        libc::SYS_poll => Some(TimeOut::millis(third)),
+        libc::SYS_epoll_wait => Some(TimeOut::millis(fourth)),
         libc::SYS_select => Some(TimeOut::Timeval(fifth)),
         _ => None,
     }

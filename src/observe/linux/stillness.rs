@@ -117,10 +117,10 @@ impl ProcessTable {
             let call = horizon.and_then(|_| read_text(&format!("{folder}/syscall")).ok());
             let status = read_text(&format!("{folder}/status")).map_err(|_| restless(process, "is going away"))?;
             let status = Status::parse(&status).ok_or_else(|| restless(process, "cannot be read"))?;
-            let mut sleep = status.asleep().map(|_| Sleep::Endless);
-            if let (Some(horizon), Ok(true)) = (horizon, status.asleep()) {
-                sleep = self.sleeps_on(process, call.as_deref(), &folder, horizon);
-            }
+            let mut sleep = match (horizon, status.asleep()) {
+                (Some(horizon), Ok(true)) => self.sleeps_on(process, call.as_deref(), &folder, horizon),
+                (_, asleep) => asleep.map(|_| Sleep::Endless),
+            };
             if let (Some(horizon), true, true) = (horizon, sleep.is_ok(), status.state != 'Z') {
                 // They are the process's: one look serves all its tasks.
                 let timers = timers.get_or_insert_with(|| self.without_timers(process, horizon));
