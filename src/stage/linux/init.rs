@@ -6,12 +6,12 @@ use std::process::exit;
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
+use super::process::{adopt_orphans, die_with_parent};
 use super::{isolation, network};
 use crate::observe::ProcessTable;
 use crate::stage::plain;
@@ -23,7 +23,7 @@ pub fn usher(request: Request, player: impl Fn(Request, Surroundings) -> Record)
     if request.isolation == Isolation::None {
         plain::usher(request, player)
     }
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    die_with_parent();
     if let Err(why) = isolation::leave(request.isolation) {
         refuse(why);
     }
@@ -39,9 +39,9 @@ pub fn usher(request: Request, player: impl Fn(Request, Surroundings) -> Record)
 }
 
 fn be_init(request: Request, player: impl Fn(Request, Surroundings) -> Record) -> ! {
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    die_with_parent();
     let isolation = request.isolation;
-    let _ = prctl::set_child_subreaper(true);
+    adopt_orphans();
     let ready =
         isolation::mount_proc(isolation).and_then(|()| network::bring_up()).and_then(|()| surroundings(isolation));
     let surroundings = match ready {
@@ -58,7 +58,7 @@ fn be_init(request: Request, player: impl Fn(Request, Surroundings) -> Record) -
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&child_ended), None);
-            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+            die_with_parent();
             drop(ends);
             tell(&player(request, surroundings));
             exit(0)
