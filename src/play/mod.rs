@@ -2,9 +2,7 @@
 
 mod again;
 mod capture;
-mod client_diagnosis;
 mod diagnosis;
-mod evidence;
 mod expect;
 mod force;
 mod handler;

@@ -1,11 +1,11 @@
 //! What a miss looks like from outside, whatever the scenario is about.
 
-use super::expect::Subject;
-use super::peer::Ended;
-use super::scene::{Scene, View};
-use super::steps::{Miss, Topic};
 use crate::catalogue::Sign;
 use crate::observe::{End, Process};
+use crate::play::expect::Subject;
+use crate::play::peer::Ended;
+use crate::play::scene::{Scene, View};
+use crate::play::steps::{Miss, Topic};
 use crate::scenario::{Action, CheckKind, Closed, Payload, Scenario};
 use crate::tcp::TcpState;
 

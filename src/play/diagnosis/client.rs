@@ -2,20 +2,20 @@
 
 use nix::sys::signal::Signal;
 
-use super::diagnosis::{Case, accepted_by_us};
+use super::case::{Case, accepted_by_us, said};
 use super::evidence::Change;
-use super::expect::Subject;
-use super::program::Program;
-use super::steps::Topic;
 use crate::catalogue::Sign;
 use crate::observe::End;
+use crate::play::expect::Subject;
+use crate::play::program::Program;
+use crate::play::steps::Topic;
 use crate::scenario::{Action, CheckKind, Closed, ExitStatus, Role};
 use crate::tcp::TcpState;
 
 /// The defect that is recognised by what was observed of the client.
 pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
     let client = case.scene.programs.values().find(|program| program.role == Role::Client)?;
-    let refused = client.end.is_some() && client.pair.is_none() && super::diagnosis::said(client).contains("refused");
+    let refused = client.end.is_some() && client.pair.is_none() && said(client).contains("refused");
     if refused && !case.is_about(&["hides-connect-error", "ignores-its-address", "ignores-its-port"]) {
         // Somebody listens where it was sent.
         return Some("ignores-its-port");
@@ -144,7 +144,7 @@ fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'stat
         (ExitStatus::NonZero, Some(End::Exited(0))) if closes => Some("client-hides-server-end"),
         // It has connected to somebody it was not told of: the scenario knows why.
         (ExitStatus::NonZero, Some(End::Exited(0))) if case.is_about(&["no-usage-check"]) => {
-            let said = super::diagnosis::said(client);
+            let said = said(client);
             Some(if said.contains("usage") { "usage-on-stdout" } else { "no-usage-check" })
         }
         (ExitStatus::NonZero, Some(End::Exited(0)))

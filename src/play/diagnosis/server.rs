@@ -1,128 +1,20 @@
-//! Which mistake of the catalogue a failure comes from, as far as what was observed shows it.
+//! Which mistake of the catalogue a server's failure comes from.
 
 use nix::sys::signal::Signal;
 
-use super::client_diagnosis::of_client;
-use super::evidence::{Change, Evidence, change, evidence, is_unserved, listens_in_vain, sent, was_answered};
-use super::expect::Subject;
-use super::program::Program;
-use super::scene::{Scene, View};
-use super::steps::{Leftover, Miss, Topic};
+use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone};
+use super::echo::{changed, received};
+use super::evidence::is_unserved;
 use crate::catalogue::Sign;
 use crate::observe::{DescriptorKind, End, Process};
-use crate::scenario::{Action, CheckKind, CountOrBaseline, Model, Role, Scenario, SignalKind, SocketName, Target};
+use crate::play::expect::Subject;
+use crate::play::program::Program;
+use crate::play::scene::{Scene, View};
+use crate::play::steps::{Leftover, Topic};
+use crate::scenario::{Action, CheckKind, CountOrBaseline, Model, Role, SignalKind, SocketName, Target};
 use crate::tcp::TcpState;
 
-/// The defect that a miss shows: one that was recognised by what was observed, or the scenario's own where the miss is
-/// what the scenario is about and looks as that defect does. No defect is better than a wrong one.
-pub fn diagnose(scene: &Scene, scenario: &Scenario, miss: &Miss, step: Option<usize>, view: &View) -> Option<String> {
-    let case = Case { scene, scenario, miss, step, view, evidence: evidence(scene, miss, view) };
-    let judges = |defect: &str| {
-        let blamed = crate::catalogue::find(defect).map(|defect| defect.blames);
-        // The reference program is not what is judged.
-        scene.request.judged.iter().any(|role| blamed.as_ref().is_none_or(|name| *name == role.to_string()))
-    };
-    let server = of_server(&case).map(str::to_owned).filter(|defect| judges(defect));
-    let client = || of_client(&case).map(str::to_owned).filter(|defect| judges(defect));
-    server.or_else(client).or_else(|| case.own().filter(|defect| judges(defect)))
-}
-
-/// A miss and all that is known about it.
-pub struct Case<'c> {
-    pub scene: &'c Scene,
-    pub scenario: &'c Scenario,
-    pub miss: &'c Miss,
-    pub step: Option<usize>,
-    pub view: &'c View,
-    pub evidence: Evidence,
-}
-
-impl Case<'_> {
-    /// The scenario's own defect, where it may be what shows.
-    fn own(&self) -> Option<String> {
-        let defect = crate::catalogue::find(&self.scenario.defect)?;
-        let sign = if server_is_gone(self.scene) { Sign::Dead } else { self.evidence.sign };
-        let fits = match defect.id.as_str() {
-            // What grows with each byte grows too large: not at once.
-            "counter-overflows" => self.evidence.matched >= 8 << 10,
-            "line-buffer-off-by-one" => self.received() >= 4000,
-            "ignores-its-address" | "ignores-its-port" => self.scene.programs.values().any(|one| one.pair.is_some()),
-            "backlog-too-small" => self.miss.observed.contains("backlog"),
-            // Not where data was lost with it: a handler that leaves too early resets as well.
-            "reset-instead-of-fin" => !matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),
-            "line-left-in-stdio-buffer" | "fixed-buffer-per-connection" | "long-line-cut" | "short-write-ignored" => {
-                self.evidence.matched > 0
-            }
-            "shared-state-between-threads" => self.scene.request.model == Some(Model::Thread),
-            _ => true,
-        };
-        (decisive(self.scenario, self.step) && fits && defect.shows.contains(&sign)).then_some(defect.id)
-    }
-
-    /// Whether the scenario exists for one of these.
-    pub fn is_about(&self, defects: &[&str]) -> bool {
-        defects.contains(&self.scenario.defect.as_str())
-    }
-
-    /// How many bytes have come on the connection that the miss is about.
-    fn received(&self) -> usize {
-        match &self.miss.topic {
-            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map_or(0, |peer| peer.inbox.received()),
-            _ => 0,
-        }
-    }
-
-    /// Whether the last line that was taken came once more.
-    pub fn is_stale(&self) -> bool {
-        let capture = match &self.miss.topic {
-            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map(|peer| &peer.inbox),
-            Topic::Check(_, Subject::Program(name)) => self.scene.programs.get(name).map(|program| &program.stdout),
-            _ => None,
-        };
-        let Some(capture) = capture else { return false };
-        let (came, kept) = (capture.unread(), capture.kept());
-        let line = &came[..came.iter().position(|byte| *byte == b'\n').map_or(came.len(), |at| at + 1)];
-        line.len() > 2 && kept[..kept.len() - came.len()].ends_with(line)
-    }
-
-    /// What came so that it differed, what should have come, and what was done to it.
-    pub fn change(&self) -> Option<Change> {
-        let Topic::Check(check, subject) = &self.miss.topic else { return None };
-        let (came, wanted) = match (check, subject) {
-            (CheckKind::Receives(payload), Subject::Peer(name)) => {
-                (self.scene.peers.get(name)?.inbox.unread(), payload)
-            }
-            (CheckKind::Stdout(payload), Subject::Program(name)) => {
-                (self.scene.programs.get(name)?.stdout.unread(), payload)
-            }
-            _ => return None,
-        };
-        if self.evidence.sign != Sign::Bytes {
-            return None;
-        }
-        // It begins again.
-        const AGAIN: usize = 16;
-        let (came, wanted) = (came, wanted.bytes());
-        let again = wanted.len() > AGAIN && came[self.evidence.matched..].starts_with(&wanted[..AGAIN]);
-        if again && self.evidence.matched > AGAIN {
-            return Some(Change::Twice);
-        }
-        // Near the difference: from the line in which it is.
-        const NEAR: usize = 4096;
-        let matched = self.evidence.matched;
-        let from = came[..matched].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let before = &came[..from.saturating_sub(1)];
-        let last = &came[before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)..from];
-        if last.len() > 2 && came[from..].starts_with(last) {
-            return Some(Change::Twice);
-        }
-        let part = |bytes: &'_ [u8]| bytes[from..].iter().take(NEAR).copied().collect::<Vec<u8>>();
-        let all = sent(self.scenario, self.step, None);
-        change(&part(came), &part(wanted), &all[..all.len().min(NEAR)])
-    }
-}
-
-fn of_server(case: &Case<'_>) -> Option<&'static str> {
+pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
     let Case { scene, view, .. } = case;
     match &case.miss.topic {
         Topic::Start => return at_start(case),
@@ -177,158 +69,6 @@ fn of_server(case: &Case<'_>) -> Option<&'static str> {
     }
 }
 
-/// What came back to a peer, or did not.
-fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> {
-    let Case { scene, view, .. } = case;
-    let model = scene.request.model;
-    let answered = was_answered(scene, peer);
-    let matched = case.evidence.matched;
-    match case.evidence.sign {
-        Sign::Unserved => unserved(case),
-        Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) => Some("data-taken-for-string"),
-        Sign::Fin if wanted.get(matched) == Some(&0xff) => Some("eof-in-a-char"),
-        Sign::Fin if matched > 0 && half_closed(case, peer) && model == Some(Model::Event) => {
-            Some("half-close-drops-data")
-        }
-        _ if case.is_about(&["line-buffer-off-by-one", "long-line-cut"]) && case.received() >= 4000 => None,
-        Sign::Bytes => match case.change() {
-            Some(change) => Some(changed(change)),
-            None if is_anothers(case, peer) => mixed_up(model),
-            // The echo of what was answered already.
-            None if answered && case.is_stale() => Some("extra-byte"),
-            None => None,
-        },
-        Sign::Silence if overfed(scene, peer) => mixed_up(model),
-        Sign::Silence if model == Some(Model::Thread) && waits_for_lock(scene, view) => Some("iterative-server"),
-        Sign::Silence if model == Some(Model::Event) && is_overlooked(case, peer) => Some("forgets-a-client"),
-        // It has read a whole line, answers nothing, and waits for more.
-        Sign::Silence
-            if !answered && lacks_last_line(wanted, matched) && listens_in_vain(scene, view, peer).is_some() =>
-        {
-            Some("echo-one-behind")
-        }
-        Sign::Fin | Sign::Reset if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
-            Some("slots-never-freed")
-        }
-        Sign::Fin if model == Some(Model::Thread) && !answered && matched == 0 && scene.request.ordinary.is_none() => {
-            Some("closes-shared-descriptor")
-        }
-        Sign::Fin if case.is_about(&["empty-line-lost"]) => None,
-        Sign::Fin if answered && matched == 0 && !half_closed(case, peer) && !was_disturbed(case) => {
-            Some("one-message-only")
-        }
-        _ => None,
-    }
-}
-
-fn changed(change: Change) -> &'static str {
-    match change {
-        Change::NulAfterLine => "nul-sent",
-        Change::NulElsewhere | Change::WholeBuffer | Change::Twice => "extra-byte",
-        Change::LineEnds => "line-ends-altered",
-        Change::EmptyLines => "empty-line-lost",
-        Change::Prefix => "uninvited-data",
-        Change::HighBit => "bytes-interpreted",
-        Change::Case | Change::Words => "echo-altered",
-    }
-}
-
-/// Whether everything came but the last line, or what follows it.
-fn lacks_last_line(wanted: &[u8], matched: usize) -> bool {
-    let (came, rest) = wanted.split_at(matched);
-    let line_by_line = came.is_empty() || came.ends_with(b"\n");
-    let one = rest.iter().position(|byte| *byte == b'\n').is_none_or(|at| at + 1 == rest.len());
-    line_by_line && one && wanted.contains(&b'\n')
-}
-
-/// Whether the other data came that another peer has sent.
-fn is_anothers(case: &Case<'_>, peer: &str) -> bool {
-    let Some(came) = case.scene.peers.get(peer).map(|peer| peer.inbox.unread()) else { return false };
-    let end = came.iter().position(|byte| *byte == b'\n').map_or(came.len(), |at| at + 1);
-    let line = &came[..end];
-    let within = |bytes: &[u8]| line.len() > 2 && bytes.windows(line.len()).any(|window| window == line);
-    !within(&sent(case.scenario, case.step, Some(peer))) && within(&sent(case.scenario, case.step, None))
-}
-
-/// Whether another peer has got more than it has sent.
-fn overfed(scene: &Scene, peer: &str) -> bool {
-    scene.peers.iter().any(|(name, other)| name != peer && other.inbox.received() > other.outbox.total)
-}
-
-fn mixed_up(model: Option<Model>) -> Option<&'static str> {
-    match model {
-        Some(Model::Thread) => Some("shared-state-between-threads"),
-        Some(Model::Event) => Some("cross-talk"),
-        _ => None,
-    }
-}
-
-fn waits_for_lock(scene: &Scene, view: &View) -> bool {
-    let server = scene.server().and_then(|(_, program)| view.process(program.pid));
-    server.is_some_and(|server| scene.processes.asleep_in(server).iter().any(|call| call == "futex"))
-}
-
-/// Whether bytes wait in a peer's connection for a process that sleeps in poll.
-fn is_overlooked(case: &Case<'_>, peer: &str) -> bool {
-    let Case { scene, view, .. } = case;
-    let socket = scene.pair(peer).and_then(|pair| view.socket(pair.reversed()));
-    let sleeps = |process: &&Process| {
-        let calls = scene.processes.asleep_in(process);
-        calls.iter().any(|call| matches!(call.as_str(), "poll" | "select" | "epoll_wait"))
-    };
-    socket.is_some_and(|socket| socket.unread > 0) && scene.server_end_owners(view, peer).iter().any(sleeps)
-}
-
-fn half_closed(case: &Case<'_>, peer: &str) -> bool {
-    earlier(case).any(|action| matches!(action, Action::HalfClose { peers } if peers.iter().any(|name| name == peer)))
-}
-
-/// Whether the scenario has done something to processes, so that a handler may have had reason to leave.
-fn was_disturbed(case: &Case<'_>) -> bool {
-    earlier(case).any(|action| matches!(action, Action::Signal { .. } | Action::Exhaust { .. }))
-}
-
-fn earlier<'c>(case: &Case<'c>) -> impl Iterator<Item = &'c Action> {
-    let until = case.step.unwrap_or(case.scenario.steps.len());
-    case.scenario.steps.iter().take(until).map(|step| &step.action)
-}
-
-/// Whether a peer is the runner's end of a client's connection.
-pub fn accepted_by_us(scenario: &Scenario, peer: &str) -> bool {
-    let accepts =
-        |action: &Action| matches!(action, Action::Accept { peers, .. } if peers.iter().any(|name| name == peer));
-    scenario.steps.iter().any(|step| accepts(&step.action))
-}
-
-/// Whether a step is what the scenario is about, rather than what leads up to it: in a scenario that disturbs something,
-/// what comes before the first disturbance only sets the scene.
-fn decisive(scenario: &Scenario, step: Option<usize>) -> bool {
-    let Some(step) = step else { return false };
-    let disturbs = |action: &Action| {
-        !matches!(
-            action,
-            Action::Start(_)
-                | Action::Connect { .. }
-                | Action::Listen { .. }
-                | Action::Accept { .. }
-                | Action::Type { .. }
-                | Action::Send { .. }
-                | Action::Settle
-                | Action::Baseline { .. }
-                | Action::Expect { .. }
-        )
-    };
-    match scenario.steps.iter().position(|one| disturbs(&one.action)) {
-        Some(first) => step > first || matches!(scenario.steps[first].action, Action::Visits { .. }),
-        None => true,
-    }
-}
-
-/// Whether the server has ended although nobody has ended it.
-fn server_is_gone(scene: &Scene) -> bool {
-    scene.server().is_some_and(|(_, program)| program.end.is_some() && !program.end_was_asked_for)
-}
-
 /// Why the server has ended, if it says so or the signal does.
 fn last_words(case: &Case<'_>) -> Option<&'static str> {
     let (_, server) = case.scene.server()?;
@@ -379,12 +119,6 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
         _ if own && decisive(case.scenario, case.step) => None,
         _ => Some("server-dies"),
     }
-}
-
-/// What a program has said last, in lower case.
-pub fn said(program: &Program) -> String {
-    let kept = |bytes: &[u8]| String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(4096)..]).to_lowercase();
-    kept(program.stderr.kept()) + &kept(program.stdout.kept())
 }
 
 /// Whether a process of the subject's was ended by a signal that only a mistake of its own can have caused.
@@ -534,7 +268,7 @@ fn kept_open(case: &Case<'_>, peer: Option<&str>) -> Option<&'static str> {
 }
 
 /// Nobody accepts: the server is busy with another client, waits for a child, or accepts none at all.
-fn unserved(case: &Case<'_>) -> Option<&'static str> {
+pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
     let Case { scene, view, .. } = case;
     let port = scene.request.port;
     let (_, server) = scene.server()?;

@@ -1,0 +1,111 @@
+//! Which mistake of the catalogue is in what a server sends back.
+
+use super::case::{Case, half_closed, was_disturbed};
+use super::evidence::{Change, listens_in_vain, sent, was_answered};
+use super::server::unserved;
+use crate::catalogue::Sign;
+use crate::observe::Process;
+use crate::play::scene::{Scene, View};
+use crate::scenario::Model;
+
+/// What came back to a peer, or did not.
+pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> {
+    let Case { scene, view, .. } = case;
+    let model = scene.request.model;
+    let answered = was_answered(scene, peer);
+    let matched = case.evidence.matched;
+    match case.evidence.sign {
+        Sign::Unserved => unserved(case),
+        Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) => Some("data-taken-for-string"),
+        Sign::Fin if wanted.get(matched) == Some(&0xff) => Some("eof-in-a-char"),
+        Sign::Fin if matched > 0 && half_closed(case, peer) && model == Some(Model::Event) => {
+            Some("half-close-drops-data")
+        }
+        _ if case.is_about(&["line-buffer-off-by-one", "long-line-cut"]) && case.received() >= 4000 => None,
+        Sign::Bytes => match case.change() {
+            Some(change) => Some(changed(change)),
+            None if is_anothers(case, peer) => mixed_up(model),
+            // The echo of what was answered already.
+            None if answered && case.is_stale() => Some("extra-byte"),
+            None => None,
+        },
+        Sign::Silence if overfed(scene, peer) => mixed_up(model),
+        Sign::Silence if model == Some(Model::Thread) && waits_for_lock(scene, view) => Some("iterative-server"),
+        Sign::Silence if model == Some(Model::Event) && is_overlooked(case, peer) => Some("forgets-a-client"),
+        // It has read a whole line, answers nothing, and waits for more.
+        Sign::Silence
+            if !answered && lacks_last_line(wanted, matched) && listens_in_vain(scene, view, peer).is_some() =>
+        {
+            Some("echo-one-behind")
+        }
+        Sign::Fin | Sign::Reset if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
+            Some("slots-never-freed")
+        }
+        Sign::Fin if model == Some(Model::Thread) && !answered && matched == 0 && scene.request.ordinary.is_none() => {
+            Some("closes-shared-descriptor")
+        }
+        Sign::Fin if case.is_about(&["empty-line-lost"]) => None,
+        Sign::Fin if answered && matched == 0 && !half_closed(case, peer) && !was_disturbed(case) => {
+            Some("one-message-only")
+        }
+        _ => None,
+    }
+}
+
+pub fn changed(change: Change) -> &'static str {
+    match change {
+        Change::NulAfterLine => "nul-sent",
+        Change::NulElsewhere | Change::WholeBuffer | Change::Twice => "extra-byte",
+        Change::LineEnds => "line-ends-altered",
+        Change::EmptyLines => "empty-line-lost",
+        Change::Prefix => "uninvited-data",
+        Change::HighBit => "bytes-interpreted",
+        Change::Case | Change::Words => "echo-altered",
+    }
+}
+
+/// Whether everything came but the last line, or what follows it.
+fn lacks_last_line(wanted: &[u8], matched: usize) -> bool {
+    let (came, rest) = wanted.split_at(matched);
+    let line_by_line = came.is_empty() || came.ends_with(b"\n");
+    let one = rest.iter().position(|byte| *byte == b'\n').is_none_or(|at| at + 1 == rest.len());
+    line_by_line && one && wanted.contains(&b'\n')
+}
+
+/// Whether the other data came that another peer has sent.
+fn is_anothers(case: &Case<'_>, peer: &str) -> bool {
+    let Some(came) = case.scene.peers.get(peer).map(|peer| peer.inbox.unread()) else { return false };
+    let end = came.iter().position(|byte| *byte == b'\n').map_or(came.len(), |at| at + 1);
+    let line = &came[..end];
+    let within = |bytes: &[u8]| line.len() > 2 && bytes.windows(line.len()).any(|window| window == line);
+    !within(&sent(case.scenario, case.step, Some(peer))) && within(&sent(case.scenario, case.step, None))
+}
+
+/// Whether another peer has got more than it has sent.
+fn overfed(scene: &Scene, peer: &str) -> bool {
+    scene.peers.iter().any(|(name, other)| name != peer && other.inbox.received() > other.outbox.total)
+}
+
+fn mixed_up(model: Option<Model>) -> Option<&'static str> {
+    match model {
+        Some(Model::Thread) => Some("shared-state-between-threads"),
+        Some(Model::Event) => Some("cross-talk"),
+        _ => None,
+    }
+}
+
+fn waits_for_lock(scene: &Scene, view: &View) -> bool {
+    let server = scene.server().and_then(|(_, program)| view.process(program.pid));
+    server.is_some_and(|server| scene.processes.asleep_in(server).iter().any(|call| call == "futex"))
+}
+
+/// Whether bytes wait in a peer's connection for a process that sleeps in poll.
+fn is_overlooked(case: &Case<'_>, peer: &str) -> bool {
+    let Case { scene, view, .. } = case;
+    let socket = scene.pair(peer).and_then(|pair| view.socket(pair.reversed()));
+    let sleeps = |process: &&Process| {
+        let calls = scene.processes.asleep_in(process);
+        calls.iter().any(|call| matches!(call.as_str(), "poll" | "select" | "epoll_wait"))
+    };
+    socket.is_some_and(|socket| socket.unread > 0) && scene.server_end_owners(view, peer).iter().any(sleeps)
+}

@@ -1,0 +1,9 @@
+//! Which mistake of the catalogue a failure comes from, as far as what was observed shows it.
+
+mod case;
+mod client;
+mod echo;
+mod evidence;
+mod server;
+
+pub use case::diagnose;
