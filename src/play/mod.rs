@@ -12,6 +12,7 @@ mod peer;
 mod player;
 mod probe;
 mod program;
+mod quiet;
 mod scene;
 mod start;
 mod steps;

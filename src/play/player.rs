@@ -1,10 +1,11 @@
 //! The player: the process that plays one scenario.
 
 use super::diagnosis::diagnose;
+use super::quiet::QUIET;
 use super::scene::{Scene, View};
 use super::steps::{Miss, Stop};
 use super::verdict::{Failure, Outcome};
-use super::watch::{Finding, Manner, QUIET};
+use super::watch::{Finding, Manner};
 use crate::scenario::{Action, Scenario, Source, Target, Timing, parse};
 use crate::stage::{Record, Request, Surroundings, Task};
 

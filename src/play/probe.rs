@@ -19,20 +19,14 @@ impl Scene {
             }
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let before = self.running_tasks();
+        let before = self.quiet.running();
         let ordinary = match self.ordinary() {
             Ok(ordinary) => Some(ordinary),
             Err(Stop::Miss(_)) => None,
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let spins = self.running_tasks().iter().any(|task| before.contains(task));
+        let spins = self.quiet.running().iter().any(|task| before.contains(task));
         Ok(ProbeResult { model: Some(model), ordinary, spins, ..ProbeResult::default() })
-    }
-
-    /// The tasks that were still running when the stage was settled last.
-    fn running_tasks(&self) -> Vec<i32> {
-        let last = self.motion.as_ref().map_or(&[][..], |(_, last)| last);
-        last.iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
     }
 
     fn observe_model(&mut self) -> Result<Model, Stop> {

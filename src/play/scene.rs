@@ -10,8 +10,9 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::peer::{Ended, Peer};
 use super::program::Program;
+use super::quiet::Quiet;
 use super::superserver::Superserver;
-use crate::observe::{DescriptorKind, End, EndWatch, Motion, Pair, Process, ProcessTable, Socket, SocketTable, wait};
+use crate::observe::{DescriptorKind, End, EndWatch, Pair, Process, ProcessTable, Socket, SocketTable, wait};
 use crate::scenario::Role;
 use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
@@ -47,12 +48,8 @@ pub struct Scene {
     since: Instant,
     /// When data moved last.
     pub last_traffic: Instant,
-    /// Since when nothing has moved that shows: neither the runner nor data nor what is looked at.
-    pub quiet_since: Instant,
-    /// How many looks there were since then.
-    pub quiet_looks: u32,
-    /// What every task had done when it was looked at first since then, and what it has done at the last look.
-    pub motion: Option<(Vec<Motion>, Vec<Motion>)>,
+    /// The time since something moved that shows.
+    pub quiet: Quiet,
     teller: Teller,
     waits: bool,
     /// A program is starting.
@@ -133,9 +130,7 @@ impl Scene {
             player: nix::unistd::getpid().as_raw(),
             since: Instant::now(),
             last_traffic: Instant::now(),
-            quiet_since: Instant::now(),
-            quiet_looks: 0,
-            motion: None,
+            quiet: Quiet::new(),
             teller,
             waits: false,
             starting: false,
@@ -157,9 +152,7 @@ impl Scene {
 
     /// Something has moved that shows: what was seen of tasks that go round in circles counts no more.
     pub fn stir(&mut self) {
-        self.quiet_since = Instant::now();
-        self.quiet_looks = 0;
-        self.motion = None;
+        self.quiet = Quiet::new();
     }
 
     /// Tells the runner that this play has waited for what another one has left.

@@ -8,10 +8,11 @@ use nix::sys::socket::{AddressFamily, SockaddrStorage, bind, setsockopt, sockopt
 use super::expect::not_listening;
 use super::peer::tcp_socket;
 use super::program::Program;
+use super::quiet::QUIET;
 use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
 use super::verdict::Outcome;
-use super::watch::{Finding, Manner, QUIET, START_PATIENCE, Waited};
+use super::watch::{Finding, Manner, START_PATIENCE, Waited};
 use crate::observe::{End, ProcessTable, Socket};
 use crate::scenario::{Role, Start, Timing, show};
 use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};

@@ -5,10 +5,11 @@ use std::io;
 use super::expect::{Subject, manner, wants_view};
 use super::peer::Peer;
 use super::program::Baseline;
+use super::quiet::QUIET;
 use super::scene::Scene;
 use super::superserver::Room;
 use super::verdict::Outcome;
-use super::watch::{Finding, Manner, PATIENCE, QUIET, Waited};
+use super::watch::{Finding, Manner, PATIENCE, Waited};
 use super::wording::expected;
 use crate::scenario::{Action, Check, CheckKind, Span, Target, Timing};
 

@@ -6,37 +6,17 @@ use std::time::{Duration, Instant};
 use super::program::Program;
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
-use crate::observe::{Deeds, Horizon, Process, Restless, Stillness, all_have_done, sockets_at_rest};
+use crate::observe::{Horizon, Process, Restless, Stillness, sockets_at_rest};
 use crate::scenario::Timing;
 
 /// How long an expectation is given where rest cannot be seen.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a program is given to start where rest cannot be seen: interpreters and virtual machines take their time.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
-/// How long something has to hold where rest cannot be seen.
-pub const QUIET: Duration = Duration::from_millis(300);
-/// What every task that moves must have done while it held: a sleeper may act when it wakes, so it must have woken.
-const QUIET_DEEDS: Deeds = Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true };
-/// It need not hold that long if every task that moves is seen to go round in circles.
-const SHORT_QUIET: Duration = Duration::from_millis(50);
-const SHORT_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(25), unseen: false };
-/// Nor is there any use in waiting for programs that go round in circles: for so long, or so often, and for that long at
-/// the least.
-const IN_VAIN: [(Duration, Deeds); 2] = [
-    (Duration::from_millis(300), Deeds { sleeps: 20, used: Duration::from_millis(400), unseen: false }),
-    (Duration::from_secs(1), Deeds { sleeps: 4, used: Duration::from_millis(250), unseen: false }),
-];
-/// The same for a server that is known to keep a processor busy with nothing to do: its circles are short.
-const SPIN_QUIET: Duration = Duration::from_millis(10);
-const SPIN_QUIET_DEEDS: Deeds = Deeds { sleeps: 3, used: Duration::from_millis(5), unseen: false };
-const SPIN_IN_VAIN: (Duration, Deeds) =
-    (Duration::from_millis(150), Deeds { sleeps: 20, used: Duration::from_millis(150), unseen: false });
 /// However long nothing has moved: what holds must hold at so many looks, and for that long. A process that never rests
 /// is asleep at one moment and runs at the next.
 const FEWEST_SAME_LOOKS: u32 = 5;
 const SHORTEST_HOLD: Duration = Duration::from_millis(10);
-/// Nor does the time count in which nothing has moved, without so many looks.
-const FEWEST_QUIET_LOOKS: u32 = 10;
 /// So long after the beginning comes the first look at what moves: what comes to rest has mostly done so before.
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// How many times its length a deadline can move on while data moves.
@@ -175,7 +155,7 @@ impl Scene {
                     None => rest.sample(self, &self.list_processes()?, horizon),
                 };
             looks += 1;
-            self.quiet_looks += 1;
+            self.quiet.looked();
             if !at_rest && (self.request.spins || begun.elapsed() >= BEFORE_MOTION) {
                 let busy = self.look_at_motion(horizon)?;
                 // Interpreters and virtual machines need the processors to start: not many of them at a time.
@@ -212,37 +192,13 @@ impl Scene {
 
     /// Looks at what every task has done; from the second look on, says whether one keeps a processor busy.
     fn look_at_motion(&mut self, horizon: Horizon) -> io::Result<Option<bool>> {
-        let Some(now) = self.processes.motions(&self.list_processes()?, horizon) else { return Ok(None) };
-        match &mut self.motion {
-            None => {
-                self.motion = Some((now.clone(), now));
-                Ok(None)
-            }
-            Some((_, last)) => {
-                let busy = now.iter().any(|task| task.running);
-                *last = now;
-                Ok(Some(busy))
-            }
-        }
-    }
-
-    /// Whether every task that moves has done so much since anything happened.
-    fn has_moved_in_vain(&self, deeds: &Deeds) -> bool {
-        self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, deeds))
+        let motions = self.processes.motions(&self.list_processes()?, horizon);
+        Ok(motions.and_then(|motions| self.quiet.has_seen(motions)))
     }
 
     /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
     fn waits_in_vain(&mut self) -> io::Result<bool> {
-        // If nobody moves, rest will be seen. And a look can take long: the time alone says nothing.
-        let somebody = self.motion.as_ref().is_some_and(|(_, last)| last.iter().any(|task| task.moves));
-        if !somebody || self.quiet_looks < FEWEST_QUIET_LOOKS {
-            return Ok(false);
-        }
-        let quiet = self.quiet_since.elapsed();
-        let spinning = self.request.spins.then_some(SPIN_IN_VAIN);
-        let in_vain =
-            IN_VAIN.iter().chain(&spinning).any(|(time, deeds)| quiet >= *time && self.has_moved_in_vain(deeds));
-        Ok(in_vain && sockets_at_rest(&self.list_sockets()?).is_ok())
+        Ok(self.quiet.is_in_vain(self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok())
     }
 
     /// Whether what holds is believed though rest was not seen.
@@ -252,17 +208,9 @@ impl Scene {
             Timing::Within(time) => time.min(PATIENCE),
             Timing::Natural | Timing::Now => PATIENCE,
         };
-        if self.quiet_looks < FEWEST_SAME_LOOKS && begun.elapsed() < longest {
-            return Ok(false);
-        }
-        let quiet = self.quiet_since.elapsed();
-        let (short, deeds) =
-            if self.request.spins { (SPIN_QUIET, SPIN_QUIET_DEEDS) } else { (SHORT_QUIET, SHORT_QUIET_DEEDS) };
         Ok(begun.elapsed() >= longest
-            || (quiet >= QUIET.min(longest) && self.has_moved_in_vain(&QUIET_DEEDS))
-            || (quiet >= short.min(longest)
-                && self.has_moved_in_vain(&deeds)
-                && sockets_at_rest(&self.list_sockets()?).is_ok()))
+            || self.quiet.is_long(longest)
+            || (self.quiet.is_enough(longest, self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }
 
     fn at_rest(&self, observed: &str, timed: bool) -> String {
