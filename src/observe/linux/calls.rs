@@ -93,8 +93,16 @@ impl Call {
             libc::SYS_futex => unless(fourth != 0 || !FUTEX_WAITS.contains(&(second & FUTEX_COMMAND))),
             libc::SYS_flock => Patience::Unlimited,
             libc::SYS_fcntl => unless(!LOCK_WAITS.contains(&second)),
+            libc::SYS_clone => unless(!self.awaits_child()),
             number => older_patience(number, third, fourth, fifth),
         }
+    }
+
+    /// Whether it waits until a child that shares its memory has ended or executed a program (vfork(2)). Such a task is in
+    /// state D, and nothing but that child, or SIGKILL, ends it.
+    pub fn awaits_child(&self) -> bool {
+        let shares = self.number == libc::SYS_clone && self.arguments[0] & libc::CLONE_VFORK as u64 != 0;
+        shares || is_vfork(self.number)
     }
 
     /// Where a limited call has its time, if we know.
@@ -146,7 +154,7 @@ fn older_patience(number: i64, third: u64, fourth: u64, fifth: u64) -> Patience 
         libc::SYS_poll => third as i32 >= 0,
         libc::SYS_select => fifth != 0,
         libc::SYS_epoll_wait => fourth as i32 >= 0,
-        libc::SYS_pause => false,
+        libc::SYS_pause | libc::SYS_vfork => false,
         _ => true,
     };
     if limited { Patience::Limited } else { Patience::Unlimited }
@@ -155,6 +163,16 @@ fn older_patience(number: i64, third: u64, fourth: u64, fifth: u64) -> Patience 
 #[cfg(not(target_arch = "x86_64"))]
 fn older_patience(_: i64, _: u64, _: u64, _: u64) -> Patience {
     Patience::Limited
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_vfork(number: i64) -> bool {
+    number == libc::SYS_vfork
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_vfork(_: i64) -> bool {
+    false
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -217,6 +235,8 @@ mod tests {
     #[case(call(libc::SYS_clock_nanosleep, [0; 6]), Patience::Limited)]
     #[case(call(libc::SYS_restart_syscall, [0; 6]), Patience::Limited)]
     #[case(call(libc::SYS_fcntl, [3, 7, 0, 0, 0, 0]), Patience::Unlimited)]
+    #[case(call(libc::SYS_clone, [0x4111, 0, 0, 0, 0, 0]), Patience::Unlimited)]
+    #[case(call(libc::SYS_clone, [0x0011, 0, 0, 0, 0, 0]), Patience::Limited)]
     fn only_calls_without_a_time_out_are_unlimited(#[case] call: Call, #[case] patience: Patience) {
         assert_eq!(call.patience(), patience);
     }

@@ -87,11 +87,16 @@ impl ProcessTable {
         Some(ChildSignal { blocked: status.blocked & BIT != 0, caught: status.caught & BIT != 0 })
     }
 
-    /// Whether SIGSTOP has reached every thread of a process.
+    /// Whether SIGSTOP has reached every thread of a process, or does before it can run again.
     pub fn has_stopped(&self, process: &Process) -> bool {
         task_ids(process.seen_as).into_iter().all(|task| {
-            let status = read_text(&format!("/proc/{}/task/{task}/status", process.seen_as));
-            status.is_ok_and(|text| Status::parse(&text).is_some_and(|status| status.state == 'T'))
+            let read = |file: &str| read_text(&format!("/proc/{}/task/{task}/{file}", process.seen_as));
+            let call = read("syscall").ok().and_then(|line| Call::parse(&line));
+            match read("status").ok().and_then(|text| Status::parse(&text)).map(|status| status.state) {
+                Some('T') => true,
+                Some('D') => call.is_some_and(|call| call.awaits_child()),
+                _ => false,
+            }
         })
     }
 
@@ -118,7 +123,7 @@ impl ProcessTable {
             let status = read_text(&format!("{folder}/status")).map_err(|_| restless(process, "is going away"))?;
             let status = Status::parse(&status).ok_or_else(|| restless(process, "cannot be read"))?;
             let mut sleep = match (horizon, status.asleep()) {
-                (Some(horizon), Ok(true)) => self.sleeps_on(process, call.as_deref(), &folder, horizon),
+                (Some(horizon), Ok(true)) => self.sleeps_on(process, &status, call.as_deref(), &folder, horizon),
                 (_, asleep) => asleep.map(|_| Sleep::Endless),
             };
             if let (Some(horizon), true, true) = (horizon, sleep.is_ok(), status.state != 'Z') {
@@ -134,9 +139,19 @@ impl ProcessTable {
     }
 
     /// Whether a task that is asleep sleeps until nobody waits any more.
-    fn sleeps_on(&self, process: &Process, call: Option<&str>, folder: &str, horizon: Horizon) -> Result<Sleep, Moves> {
+    fn sleeps_on(
+        &self,
+        process: &Process,
+        status: &Status,
+        call: Option<&str>,
+        folder: &str,
+        horizon: Horizon,
+    ) -> Result<Sleep, Moves> {
         let line = call.ok_or_else(|| Moves::seen("cannot be looked into"))?;
         let call = Call::parse(line).ok_or_else(|| Moves::seen("is not asleep in a system call"))?;
+        if status.state == 'D' && !call.awaits_child() {
+            return Err(Moves::seen("is in state D"));
+        }
         self.stays_in(process, call, folder, horizon).map_err(|why| Moves { why, unseen: false })
     }
 
@@ -293,7 +308,8 @@ impl Status {
             'S' if self.caught & SIGALRM_BIT != 0 => {
                 Err(Moves { why: "handles SIGALRM and may have set an alarm".into(), unseen: true })
             }
-            'S' => Ok(true),
+            // The call shows whether it waits for the disk, or for a child that shares its memory: no signal wakes it then.
+            'S' | 'D' => Ok(true),
             letter => Err(Moves::seen(&format!("is in state {letter}"))),
         }
     }
