@@ -7,22 +7,15 @@ use super::scene::Scene;
 use super::steps::{Leftover, Miss, Stop, Topic};
 use super::verdict::Ordinary;
 use super::wording::plural;
-use crate::observe::End;
 use crate::scenario::Role;
-
-/// Signals that end a program because of its own fault.
-const CRASHES: [Signal; 7] =
-    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT, Signal::SIGSYS, Signal::SIGTRAP];
 
 impl Scene {
     /// Is the server alive, listening, serving a fresh client that leaves no more behind than any other does? Has any
     /// process crashed?
     pub fn look_again(&mut self) -> Result<(), Stop> {
         self.clear_away()?;
-        let crashed = self.known.iter().filter(|(_, known)| !known.end_was_asked_for).find_map(|((pid, _), known)| {
-            let Some(End::Signalled(number)) = known.end else { return None };
-            let signal = Signal::try_from(number).ok()?;
-            CRASHES.contains(&signal).then(|| format!("process {pid} of {} was ended by {signal}", known.program))
+        let crashed = self.known.iter().find_map(|((pid, _), known)| {
+            Some(format!("process {pid} of {} was ended by {}", known.program, known.crash()?))
         });
         if let Some(observed) = crashed {
             return again(Topic::Crash, "no process has crashed", observed);

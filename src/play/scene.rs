@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::Signal;
 
 use super::peer::{Ended, Peer};
 use super::program::Program;
@@ -78,6 +79,22 @@ pub struct Known {
     pub end_was_asked_for: bool,
     /// It was seen as a zombie.
     pub was_zombie: bool,
+}
+
+/// Signals that end a program because of its own fault.
+const CRASHES: [Signal; 7] =
+    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT, Signal::SIGSYS, Signal::SIGTRAP];
+
+impl Known {
+    /// The signal that only a mistake of its own can have ended it by.
+    pub fn crash(&self) -> Option<Signal> {
+        match self.end {
+            Some(End::Signalled(number)) if !self.end_was_asked_for => {
+                Signal::try_from(number).ok().filter(|signal| CRASHES.contains(signal))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// So much a client may print for each of its lines and on its own.

@@ -123,19 +123,13 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
 
 /// Whether a process of the subject's was ended by a signal that only a mistake of its own can have caused.
 fn has_crashed(scene: &Scene) -> bool {
-    const FAULTS: [Signal; 5] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT];
-    let fault = |number: i32| FAULTS.iter().any(|signal| *signal as i32 == number);
     let server = scene.server().map(|(name, _)| name);
     // What assert and the C library print on standard error before they call abort.
     let aborts = |text: &str| text.contains("assertion `") || text.contains("stack smashing detected");
     if scene.server().is_some_and(|(_, program)| aborts(&said(program))) {
         return true;
     }
-    scene.known.values().any(|known| {
-        Some(&known.program) == server
-            && !known.end_was_asked_for
-            && matches!(known.end, Some(End::Signalled(number)) if fault(number))
-    })
+    scene.known.values().any(|known| Some(&known.program) == server && known.crash().is_some())
 }
 
 fn at_start(case: &Case<'_>) -> Option<&'static str> {
