@@ -70,6 +70,20 @@ pub struct SuiteArgs {
     pub level: Vec<Level>,
 }
 
+/// How scenarios are played.
+#[derive(Debug, Default, Args)]
+pub struct PlayArgs {
+    /// How many scenarios are played at a time [default: the number of processors and one more]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
+    /// Play each scenario so often; verdicts that differ are an error
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// How to keep stages apart, instead of as well as can be
+    #[arg(long, value_name = "MODE")]
+    pub isolation: Option<Isolation>,
+}
+
 /// The options of `run`.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
@@ -93,21 +107,14 @@ pub struct RunArgs {
     /// Let a failed `should` make the run fail too
     #[arg(long)]
     pub strict: bool,
-    /// How many scenarios are played at a time [default: the number of processors and one more]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: Option<u16>,
-    /// Play each scenario so often; verdicts that differ are an error
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
+    #[command(flatten)]
+    pub play: PlayArgs,
     /// A report: `terminal`, `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub report: Vec<Wanted>,
     /// Play one of N equal parts, for several machines: `1/3` is the first of three. `forkspec merge` joins their reports
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
-    /// How to keep stages apart, instead of as well as can be
-    #[arg(long, value_name = "MODE")]
-    pub isolation: Option<Isolation>,
 }
 
 /// The options of `merge`.
@@ -174,21 +181,14 @@ pub struct MatrixArgs {
     /// Only the scenarios that must fail, by the manifests
     #[arg(long)]
     pub declared: bool,
-    /// How many scenarios are played at a time [default: the number of processors and one more]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: Option<u16>,
-    /// Play each scenario so often; verdicts that differ are an error
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
+    #[command(flatten)]
+    pub play: PlayArgs,
     /// `json` or `json=PATH`, besides the table
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub report: Vec<Wanted>,
     /// Play one of N equal parts of the fixtures, for several machines: `1/3` is the first of three
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
-    /// How to keep stages apart, instead of as well as can be
-    #[arg(long, value_name = "MODE")]
-    pub isolation: Option<Isolation>,
 }
 
 /// The options of `schema`.

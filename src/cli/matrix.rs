@@ -60,7 +60,7 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
                 let settings = settings(fixture, command, args)?;
                 let mut runs = Vec::new();
                 // What the scheduler decides is played once: that its verdicts differ says nothing.
-                for (open, repeat) in [(false, args.repeat), (true, 1)] {
+                for (open, repeat) in [(false, args.play.repeat), (true, 1)] {
                     let plan = Plan::new(suite.clone(), &settings.judged, |scenario| {
                         filter.wants(scenario)
                             && fixture.may_fail(&scenario.id) == open
@@ -107,9 +107,9 @@ fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Resul
         launch: fixture.launch,
         port: 9877,
         model: fixture.model.filter(|_| fixture.role == Role::Server),
-        jobs: args.jobs.map_or_else(default_jobs, usize::from),
-        repeat: args.repeat,
-        isolation: args.isolation,
+        jobs: args.play.jobs.map_or_else(default_jobs, usize::from),
+        repeat: args.play.repeat,
+        isolation: args.play.isolation,
     })
 }
 

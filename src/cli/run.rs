@@ -86,12 +86,13 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
         port,
         model: args.model.or(manifest.server.as_ref().filter(|_| args.server.is_none()).and_then(|part| part.model)),
         jobs: args
+            .play
             .jobs
             .map(usize::from)
             .or(manifest.jobs.map(|jobs| usize::from(jobs.get())))
             .unwrap_or_else(default_jobs),
-        repeat: args.repeat,
-        isolation: args.isolation.or(manifest.isolation),
+        repeat: args.play.repeat,
+        isolation: args.play.isolation.or(manifest.isolation),
     };
     let (suite, filter) = load(&args.suite)?;
     let plan = Plan::new(suite, &settings.judged, |scenario| filter.wants(scenario));
