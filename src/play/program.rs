@@ -27,6 +27,8 @@ pub struct Program {
     pub end: Option<End>,
     /// It is not the player's child: its end is seen, not reaped.
     pub adopted: bool,
+    /// It has been seen to listen, at rest: who leaves now is no daemon's first process.
+    pub has_started: bool,
     /// Whether the scenario made it end.
     pub end_was_asked_for: bool,
     /// Standard input, until it is ended.
@@ -73,6 +75,7 @@ impl Program {
             pid: pid.as_raw(),
             end: None,
             adopted: false,
+            has_started: false,
             end_was_asked_for: false,
             stdin,
             terminal,
@@ -95,6 +98,7 @@ impl Program {
             pid: 0,
             end: None,
             adopted: true,
+            has_started: true,
             end_was_asked_for: false,
             stdin: None,
             terminal: false,

@@ -65,6 +65,8 @@ pub type Identity = (i32, u64);
 pub struct Known {
     /// The program that it belongs to.
     pub program: String,
+    /// It was an orphan about to end, and did not tell its program any more.
+    pub guessed: bool,
     /// The process that made it.
     pub parent: i32,
     /// Tells of its end.
@@ -313,17 +315,18 @@ impl Scene {
 
     /// Gets to know new processes, and notices which ones have ended.
     pub fn meet(&mut self, processes: &[Process]) {
-        let mut notes = Vec::new();
+        let (mut notes, mut ended) = (Vec::new(), Vec::new());
         for process in processes {
             let identity = (process.pid, process.started);
             if !self.known.contains_key(&identity) {
-                let program = self.program_of(process);
+                let (program, guessed) = self.program_of(process);
                 if self.programs.get(&program).is_none_or(|started| started.pid != process.pid) {
                     notes.push(format!("{program}: process {} has made process {}", process.parent, process.pid));
                 }
                 let watch = EndWatch::open(process.pid).ok();
                 let known = Known {
                     program,
+                    guessed,
                     parent: process.parent,
                     watch,
                     end: None,
@@ -338,6 +341,7 @@ impl Scene {
             if process.is_zombie() && !known.was_zombie {
                 known.was_zombie = true;
                 known.end = process.end;
+                ended.push((process.pid, known.program.clone(), known.end));
                 let how = process.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
                 notes.push(format!(
                     "process {} {how}; it is a zombie until its parent {} reaps it",
@@ -354,18 +358,22 @@ impl Scene {
             let started = self.programs.get(&known.program).is_some_and(|program| program.pid == identity.0);
             known.end = known.end.or_else(|| known.watch.as_ref().and_then(EndWatch::end));
             known.watch = None;
-            if let Some(program) = self.programs.get_mut(&known.program)
-                && program.pid == identity.0
-                && program.adopted
-            {
-                program.end = program.end.or(known.end).or(Some(End::Unknown));
-            }
+            ended.push((identity.0, known.program.clone(), known.end));
             if !started {
                 let how = known.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
                 notes.push(match known.was_zombie {
                     true => format!("process {} is reaped", identity.0),
                     false => format!("process {} {how} and is reaped", identity.0),
                 });
+            }
+        }
+        for (pid, name, end) in ended {
+            // The player reaps what it has started itself, and learns the end then.
+            if let Some(program) = self.programs.get_mut(&name)
+                && program.pid == pid
+                && program.adopted
+            {
+                program.end = program.end.or(end).or(Some(End::Unknown));
             }
         }
         for note in notes {
@@ -377,7 +385,10 @@ impl Scene {
     fn follow_daemons(&mut self, view: &View) {
         let port = self.request.port;
         let left = |program: &Program| {
-            program.role == Role::Server && program.end == Some(End::Exited(0)) && !program.end_was_asked_for
+            program.role == Role::Server
+                && program.end == Some(End::Exited(0))
+                && !program.has_started
+                && !program.end_was_asked_for
         };
         let names: Vec<String> =
             self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
@@ -394,20 +405,22 @@ impl Scene {
         }
     }
 
-    /// The program that a process belongs to: its parent's, or what its environment says.
-    fn program_of(&self, process: &Process) -> String {
+    /// The program that a process belongs to: its parent's, or what its environment says. Whether that is a guess.
+    fn program_of(&self, process: &Process) -> (String, bool) {
         let started = self.programs.iter().find(|(_, program)| program.pid == process.pid);
         if let Some((name, _)) = started {
-            return name.clone();
+            return (name.clone(), false);
         }
-        let parent = self.known.iter().filter(|(_, known)| !known.gone).find(|((pid, _), _)| *pid == process.parent);
-        if let Some((_, known)) = parent {
-            return known.program.clone();
+        let parent = self.known.iter().find(|((pid, _), known)| !known.gone && *pid == process.parent);
+        let parent = parent.map(|(_, known)| known);
+        if let Some(known) = parent.filter(|known| !known.guessed) {
+            return (known.program.clone(), false);
         }
-        self.processes
-            .environment(process, "FORKSPEC_PROGRAM")
-            .or_else(|| self.server().map(|(name, _)| name.clone()))
-            .unwrap_or_default()
+        if let Some(name) = self.processes.environment(process, "FORKSPEC_PROGRAM") {
+            return (name, false);
+        }
+        let guess = parent.map(|known| &known.program).or_else(|| self.server().map(|(name, _)| name));
+        (guess.cloned().unwrap_or_default(), true)
     }
 
     /// The processes of a program, the one that was started among them.

@@ -129,7 +129,7 @@ impl Scene {
             match (here, program.end) {
                 (Some(socket), None) => {
                     scene.request.port = socket.pair.local.port();
-                    Ok(scene.stays(view, &owned, socket.inode))
+                    Ok(scene.stays(view, &owned, program.pid, socket.inode))
                 }
                 // It may have left the work to a process that it has made, and that shows in a moment.
                 (_, Some(End::Exited(0))) => Ok(Finding::NotYet("it exited with status 0".into())),
@@ -140,6 +140,9 @@ impl Scene {
         self.starting = false;
         match waited {
             Waited::Held => {
+                if let Some(program) = self.programs.get_mut(name) {
+                    program.has_started = true;
+                }
                 self.note(format!("{name} listens on port {}", self.request.port));
                 Ok(())
             }
@@ -148,12 +151,13 @@ impl Scene {
         }
     }
 
-    /// A server that listens has started once it sleeps. If it is not alone, it may be about to leave the place to a
-    /// process that it has made, as daemons do: that is decided at rest.
-    pub fn stays(&self, view: &View, name: &str, listener: u64) -> Finding {
+    /// A server that listens has started once it sleeps. If it is not alone, or not the process `pid` that was started,
+    /// that one may leave the place to a process that it has made, or has just done so, as daemons do: that is decided
+    /// at rest.
+    fn stays(&self, view: &View, name: &str, pid: i32, listener: u64) -> Finding {
         let family = self.family(view, name);
         match family.as_slice() {
-            [alone] if alone.state == 'S' && self.holds(alone, listener) => Finding::Settled,
+            [alone] if alone.pid == pid && alone.state == 'S' && self.holds(alone, listener) => Finding::Settled,
             _ => Finding::Holds,
         }
     }
