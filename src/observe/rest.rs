@@ -64,6 +64,8 @@ pub struct Motion {
     pub moves: bool,
     /// It has a processor, or waits for one.
     pub running: bool,
+    /// It is asleep for a time: what wakes it is the clock. A sleep for a page or a lock is none of these.
+    pub napping: bool,
     /// It is asleep, and what may wake it cannot be seen.
     pub unseen: bool,
     /// How often it has gone to sleep.
@@ -74,11 +76,11 @@ pub struct Motion {
 
 impl Motion {
     /// Whether it can move and has done at least so much since an earlier look.
-    fn has_done(&self, before: Option<&Motion>, least: &Deeds) -> bool {
+    fn has_done(&self, before: Option<&Motion>, least: &Deeds, naps: bool) -> bool {
         let sleeps = self.sleeps - before.map_or(0, |before| before.sleeps.min(self.sleeps));
         let earlier = before.and_then(|before| before.used).unwrap_or_default();
         let used = self.used.map_or(Duration::ZERO, |used| used.saturating_sub(earlier));
-        sleeps >= least.sleeps || used >= least.used
+        (naps && sleeps >= least.sleeps) || used >= least.used
     }
 }
 
@@ -93,12 +95,16 @@ pub struct Deeds {
     pub unseen: bool,
 }
 
-/// Whether each task that moves has done so much between two looks.
-pub fn all_have_done(before: &[Motion], now: &[Motion], least: &Deeds) -> bool {
+/// Whether each task that moves has done so much between two looks. The sleeps count of those that `nap` between short
+/// pieces of work; a program that starts sleeps as well, for what it reads.
+pub fn all_have_done(before: &[Motion], now: &[Motion], least: &Deeds, nap: impl Fn(i32) -> bool) -> bool {
     let earlier: HashMap<i32, &Motion> = before.iter().map(|motion| (motion.task, motion)).collect();
     now.iter()
         .filter(|motion| motion.moves)
-        .all(|motion| (motion.unseen && least.unseen) || motion.has_done(earlier.get(&motion.task).copied(), least))
+        .all(|motion| {
+            let before = earlier.get(&motion.task).copied();
+            (motion.unseen && least.unseen) || motion.has_done(before, least, nap(motion.task))
+        })
 }
 
 /// A keepalive timer that fires later than this is none as far as a scenario goes: 60 s, the longest deadline.
@@ -164,19 +170,21 @@ mod tests {
     }
 
     fn motion(moves: bool, sleeps: u64, used: u64) -> Motion {
-        Motion { task: 1, moves, running: false, unseen: false, sleeps, used: Some(Duration::from_millis(used)) }
+        let used = Some(Duration::from_millis(used));
+        Motion { task: 1, moves, running: false, napping: true, unseen: false, sleeps, used }
     }
 
     #[rstest]
-    #[case::a_poller_that_has_woken(motion(true, 13, 0), true)]
-    #[case::a_sleeper_that_has_not_woken(motion(true, 10, 0), false)]
-    #[case::one_that_runs_on(motion(true, 10, 80), true)]
-    #[case::one_that_had_no_processor(motion(true, 10, 31), false)]
-    #[case::one_that_does_not_move(motion(false, 10, 0), true)]
-    #[case::one_that_cannot_be_seen(Motion { unseen: true, ..motion(true, 10, 0) }, false)]
-    fn a_task_is_believed_when_it_has_moved_in_vain(#[case] now: Motion, #[case] believed: bool) {
+    #[case::a_poller_that_has_woken(motion(true, 13, 0), true, true)]
+    #[case::a_program_that_reads_its_libraries(motion(true, 13, 0), false, false)]
+    #[case::a_sleeper_that_has_not_woken(motion(true, 10, 0), true, false)]
+    #[case::one_that_runs_on(motion(true, 10, 80), false, true)]
+    #[case::one_that_had_no_processor(motion(true, 10, 31), false, false)]
+    #[case::one_that_does_not_move(motion(false, 10, 0), false, true)]
+    #[case::one_that_cannot_be_seen(Motion { unseen: true, ..motion(true, 10, 0) }, true, false)]
+    fn a_task_is_believed_when_it_has_moved_in_vain(#[case] now: Motion, #[case] naps: bool, #[case] believed: bool) {
         let least = Deeds { sleeps: 3, used: Duration::from_millis(50), unseen: false };
-        assert_eq!(all_have_done(&[motion(true, 10, 30)], &[now], &least), believed);
+        assert_eq!(all_have_done(&[motion(true, 10, 30)], &[now], &least, |_| naps), believed);
     }
 
     #[rstest]

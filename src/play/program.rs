@@ -121,6 +121,11 @@ impl Program {
         self.stderr_ends.push(stderr);
     }
 
+    /// Whether it is a client that has not connected yet.
+    pub fn may_connect(&self) -> bool {
+        self.role == Role::Client && self.end.is_none() && self.pair.is_none()
+    }
+
     /// Whether all that was to be typed is with the kernel, or never can be.
     pub fn has_typed_all(&self) -> bool {
         self.typing.is_empty() || self.stdin.is_none()

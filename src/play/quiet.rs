@@ -1,5 +1,6 @@
 //! What is believed where rest cannot be seen: that programs which go round in circles change nothing.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::observe::{Deeds, Motion, all_have_done};
@@ -26,10 +27,12 @@ const LONG: Circles =
 /// Sooner, if nothing is under way between sockets.
 const SHORT: Circles = Circles::new(50, 3, 25);
 /// The same for a server that is known to keep a processor busy with nothing to do: its circles are short.
-const SHORT_SPIN: Circles = Circles::new(10, 3, 5);
+const SHORT_SPIN: Circles = Circles::new(5, 3, 3);
 /// There is no use in waiting any longer for what does not hold after one of these.
 const IN_VAIN: [Circles; 2] = [Circles::new(300, 20, 400), Circles::new(1000, 4, 250)];
-const IN_VAIN_SPIN: Circles = Circles::new(150, 20, 150);
+const IN_VAIN_SPIN: Circles = Circles::new(100, 20, 60);
+/// The same while a program starts: what it does has its use, for all that is known, unless it is very much.
+const IN_VAIN_AT_START: Circles = Circles::new(3000, u64::MAX, 3000);
 /// The time counts only with so many looks: one can take long.
 const FEWEST_LOOKS: u32 = 5;
 const FEWEST_LOOKS_IN_VAIN: u32 = 10;
@@ -38,8 +41,26 @@ const FEWEST_LOOKS_IN_VAIN: u32 = 10;
 pub struct Quiet {
     since: Instant,
     looks: u32,
-    /// What every task had done when it was looked at first since then, and what it has done at the last look.
-    motion: Option<(Vec<Motion>, Vec<Motion>)>,
+    motion: Option<Course>,
+}
+
+/// What every task had done when it was looked at first, and what it has done at the last look.
+struct Course {
+    first: Vec<Motion>,
+    last: Vec<Motion>,
+    looks: u32,
+    /// At how many looks each task was napping.
+    naps: HashMap<i32, u32>,
+}
+
+impl Course {
+    fn add(&mut self, now: Vec<Motion>) {
+        for task in now.iter().filter(|task| task.napping) {
+            *self.naps.entry(task.task).or_default() += 1;
+        }
+        self.looks += 1;
+        self.last = now;
+    }
 }
 
 impl Quiet {
@@ -57,12 +78,14 @@ impl Quiet {
     pub fn has_seen(&mut self, now: Vec<Motion>) -> Option<bool> {
         match &mut self.motion {
             None => {
-                self.motion = Some((now.clone(), now));
+                let mut course = Course { first: now.clone(), last: Vec::new(), looks: 0, naps: HashMap::new() };
+                course.add(now);
+                self.motion = Some(course);
                 None
             }
-            Some((_, last)) => {
-                *last = now;
-                Some(last.iter().any(|task| task.running))
+            Some(course) => {
+                course.add(now);
+                Some(course.last.iter().any(|task| task.running))
             }
         }
     }
@@ -75,9 +98,18 @@ impl Quiet {
     /// Whether what does not hold will not, if nothing is under way between sockets. If nobody moves, rest will be seen.
     pub fn is_in_vain(&self, spins: bool) -> bool {
         let spinning = spins.then_some(IN_VAIN_SPIN);
+        IN_VAIN.iter().chain(&spinning).any(|circles| self.is_in_vain_after(circles))
+    }
+
+    /// The same while a program starts.
+    pub fn is_in_vain_at_start(&self) -> bool {
+        self.is_in_vain_after(&IN_VAIN_AT_START)
+    }
+
+    fn is_in_vain_after(&self, circles: &Circles) -> bool {
         self.looks >= FEWEST_LOOKS_IN_VAIN
             && self.last().iter().any(|task| task.moves)
-            && IN_VAIN.iter().chain(&spinning).any(|circles| self.has_gone_round(circles, Duration::MAX))
+            && self.has_gone_round(circles, Duration::MAX)
     }
 
     /// Whether what holds is believed; nobody waits for longer than `longest`.
@@ -93,11 +125,14 @@ impl Quiet {
 
     fn has_gone_round(&self, circles: &Circles, longest: Duration) -> bool {
         self.since.elapsed() >= circles.lasting.min(longest)
-            && self.motion.as_ref().is_some_and(|(first, last)| all_have_done(first, last, &circles.deeds))
+            && self.motion.as_ref().is_some_and(|course| {
+                let naps = |task| course.naps.get(&task).is_some_and(|naps| naps * 2 >= course.looks);
+                all_have_done(&course.first, &course.last, &circles.deeds, naps)
+            })
     }
 
     fn last(&self) -> &[Motion] {
-        self.motion.as_ref().map_or(&[], |(_, last)| last)
+        self.motion.as_ref().map_or(&[], |course| &course.last)
     }
 }
 
@@ -106,7 +141,7 @@ mod tests {
     use super::*;
 
     fn poller(sleeps: u64) -> Vec<Motion> {
-        vec![Motion { task: 1, moves: true, running: false, unseen: false, sleeps, used: None }]
+        vec![Motion { task: 1, moves: true, running: false, napping: true, unseen: false, sleeps, used: None }]
     }
 
     #[test]

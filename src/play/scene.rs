@@ -49,6 +49,8 @@ pub struct Scene {
     since: Instant,
     /// When data moved last.
     pub last_traffic: Instant,
+    /// When a client was seen to connect last: until then it was starting.
+    pub last_start: Instant,
     /// The time since something moved that shows.
     pub quiet: Quiet,
     teller: Teller,
@@ -149,6 +151,7 @@ impl Scene {
             player: nix::unistd::getpid().as_raw(),
             since: Instant::now(),
             last_traffic: Instant::now(),
+            last_start: Instant::now(),
             quiet: Quiet::new(),
             teller,
             waits: false,
@@ -483,6 +486,7 @@ impl Scene {
                 && program.pair.is_none()
             {
                 program.pair = Some(socket.pair);
+                self.last_start = Instant::now();
                 notes.push(format!("{} has a connection: {}", owner.map_or("", |name| name), socket.pair));
             }
         }

@@ -17,8 +17,12 @@ pub const START_PATIENCE: Duration = Duration::from_secs(10);
 /// is asleep at one moment and runs at the next.
 const FEWEST_SAME_LOOKS: u32 = 5;
 const SHORTEST_HOLD: Duration = Duration::from_millis(10);
+/// The same on a server that is known to keep a processor busy with nothing to do.
+const SHORTEST_HOLD_SPIN: Duration = Duration::from_millis(5);
 /// So long after the beginning comes the first look at what moves: what comes to rest has mostly done so before.
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
+/// So long after the beginning it is looked at whether a client is starting still: there is no giving up before.
+const BEFORE_CLIENTS: Duration = Duration::from_millis(100);
 /// How many times its length a deadline can move on while data moves.
 const MOST_EXTENSIONS: u32 = 10;
 /// The first and the longest pause between two looks, if nothing wakes us before.
@@ -119,6 +123,8 @@ impl Scene {
         let begun = Instant::now();
         // What the last looks said, all the same, how many they were, and since when.
         let (mut same, mut same_looks, mut same_since) = (None, 0, begun);
+        // The waiting is over, but for one more look: what was just found can have been under way until now.
+        let mut ends = false;
         loop {
             rest.look_at_sockets(self)?;
             let moved = self.pump();
@@ -143,10 +149,11 @@ impl Scene {
                 (same_looks, same_since) = (0, Instant::now());
             }
             same_looks += 1;
-            let seen_enough = same_looks >= FEWEST_SAME_LOOKS && same_since.elapsed() >= SHORTEST_HOLD;
+            let shortest = if self.request.spins { SHORTEST_HOLD_SPIN } else { SHORTEST_HOLD };
+            let seen_enough = same_looks >= FEWEST_SAME_LOOKS && same_since.elapsed() >= shortest;
             // As long as data moves nobody is waiting in vain.
             let moving = !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS;
-            let since = if moving { begun.max(self.last_traffic) } else { begun };
+            let since = if moving { begun.max(self.last_traffic) } else { begun }.max(self.last_start);
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
             let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(since.elapsed()) };
             let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives)
@@ -163,25 +170,35 @@ impl Scene {
                     self.let_others_play(busy);
                 }
             }
+            let has_ended = ends;
             match finding {
                 Finding::NotYet(observed) if at_rest => {
                     return over(Waited::Failed(self.at_rest(&observed, rest.is_timed())), None);
                 }
                 Finding::NotYet(observed) => {
-                    let enough = since.elapsed() >= patience || (timing == Timing::Natural && self.waits_in_vain()?);
+                    let starting = self.starting || (timing == Timing::Natural && self.awaits_client(begun)?);
+                    let patience = if starting { patience.max(START_PATIENCE) } else { patience };
+                    let gives_up = starting || timing == Timing::Natural;
+                    let enough = since.elapsed() >= patience || (gives_up && self.waits_in_vain(starting)?);
                     let few_suffice =
                         since.elapsed() >= patience.min(PATIENCE) * LONG_LOOKS && looks >= FEWEST_LONG_LOOKS;
-                    if enough && (looks >= FEWEST_LOOKS || few_suffice) {
+                    ends = enough && (looks >= FEWEST_LOOKS || few_suffice);
+                    if ends && has_ended {
                         let why = rest.restless();
                         let waited = since.elapsed().as_millis();
                         return over(Waited::Failed(format!("{observed}, after {waited} ms ({why})")), Some(why));
                     }
                 }
                 _ if at_rest => return over(Waited::Held, None),
-                _ if seen_enough && self.has_held_enough(timing, begun)? => {
-                    return over(Waited::Held, Some(rest.restless()));
+                _ => {
+                    ends = seen_enough && self.has_held_enough(timing, begun)?;
+                    if ends && has_ended {
+                        return over(Waited::Held, Some(rest.restless()));
+                    }
                 }
-                _ => {}
+            }
+            if ends {
+                continue;
             }
             self.wait(pause);
             if looks > 1 {
@@ -197,8 +214,20 @@ impl Scene {
     }
 
     /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
-    fn waits_in_vain(&mut self) -> io::Result<bool> {
-        Ok(self.quiet.is_in_vain(self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok())
+    fn waits_in_vain(&mut self, starting: bool) -> io::Result<bool> {
+        let in_vain =
+            if starting { self.quiet.is_in_vain_at_start() } else { self.quiet.is_in_vain(self.request.spins) };
+        Ok(in_vain && sockets_at_rest(&self.list_sockets()?).is_ok())
+    }
+
+    /// Whether a client is starting still, for all that is known: it has not connected.
+    fn awaits_client(&mut self, begun: Instant) -> io::Result<bool> {
+        let awaited = |scene: &Scene| scene.programs.values().any(Program::may_connect);
+        if begun.elapsed() < BEFORE_CLIENTS || !awaited(self) {
+            return Ok(false);
+        }
+        self.look()?;
+        Ok(awaited(self))
     }
 
     /// Whether what holds is believed though rest was not seen.

@@ -71,8 +71,8 @@ impl ProcessTable {
             let each = |task, status: &Status, sleep: Result<Sleep, Moves>| {
                 let used = (status.state != 'Z').then(|| processor_time(process.seen_as, task)).flatten();
                 let (moves, unseen) = sleep.map_or_else(|moves| (true, moves.unseen), |_| (false, false));
-                let running = status.state == 'R';
-                motions.push(Motion { task, moves, running, unseen, sleeps: status.voluntary, used });
+                let (running, napping) = (status.state == 'R', moves && status.state == 'S');
+                motions.push(Motion { task, moves, running, napping, unseen, sleeps: status.voluntary, used });
                 Ok(())
             };
             self.each_task(process, Some(horizon), each).ok()?;

@@ -121,6 +121,7 @@ impl ProcessTable {
             task: process.pid,
             moves: true,
             running: false,
+            napping: false,
             unseen: true,
             sleeps: 0,
             used: None,

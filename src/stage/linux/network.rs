@@ -16,11 +16,16 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_PREFSRC: u16 = 7;
 const RTA_METRICS: u16 = 8;
+const RTAX_LOCK: u16 = 1;
+const RTAX_RTO_MIN: u16 = 13;
 const RTAX_QUICKACK: u16 = 15;
+/// The shortest wait before a segment is sent again, in milliseconds.
+const RTO_MIN: u32 = 20;
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
 /// Brings the loopback interface up. Segments on it are acknowledged at once: a delayed acknowledgment would keep
-/// connections in FIN_WAIT_1 for 40 ms (RFC 9293 §3.8.6.3 allows the delay, and does not ask for it).
+/// connections in FIN_WAIT_1 for 40 ms (RFC 9293 §3.8.6.3 allows the delay, and does not ask for it). What is lost, as a
+/// FIN can be that arrives while the other end is being closed, is sent again after 20 ms instead of 200 (RFC 6298 §2.4).
 pub fn bring_up() -> Result<(), String> {
     let netlink = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
         .map_err(|errno| format!("rtnetlink: {errno}"))?;
@@ -33,7 +38,7 @@ pub fn bring_up() -> Result<(), String> {
         .map_err(|error| format!("bringing up the loopback interface: {error}"))?;
     small_buffers();
     for prefix in [8u8, 32] {
-        // Refused or unknown: the kernel then delays acknowledgments, and some states take longer to come about.
+        // Refused or unknown: then some states take longer to come about.
         let _ = ask(&netlink, RTM_NEWROUTE, REQUEST | REPLACE, &quick_route(prefix, index));
     }
     Ok(())
@@ -47,7 +52,7 @@ fn small_buffers() {
     }
 }
 
-/// struct rtmsg and its attributes: the kernel's own route for 127.0.0.0/8 or 127.0.0.1, with RTAX_QUICKACK.
+/// struct rtmsg and its attributes: the kernel's own route for 127.0.0.0/8 or 127.0.0.1, with metrics of ours.
 fn quick_route(prefix: u8, index: u32) -> Vec<u8> {
     const TABLE_LOCAL: u8 = 255;
     const PROTO_KERNEL: u8 = 2;
@@ -59,7 +64,10 @@ fn quick_route(prefix: u8, index: u32) -> Vec<u8> {
     route.extend(attribute(RTA_DST, &network));
     route.extend(attribute(RTA_OIF, &index.to_ne_bytes()));
     route.extend(attribute(RTA_PREFSRC, &LOOPBACK));
-    route.extend(attribute(RTA_METRICS, &attribute(RTAX_QUICKACK, &1u32.to_ne_bytes())));
+    // The kernel heeds RTAX_RTO_MIN only where it is locked.
+    let metrics = [(RTAX_LOCK, 1 << RTAX_RTO_MIN), (RTAX_RTO_MIN, RTO_MIN), (RTAX_QUICKACK, 1)];
+    let metrics = metrics.map(|(kind, value)| attribute(kind, &value.to_ne_bytes())).concat();
+    route.extend(attribute(RTA_METRICS, &metrics));
     route
 }
 
