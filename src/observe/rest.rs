@@ -99,12 +99,10 @@ pub struct Deeds {
 /// pieces of work; a program that starts sleeps as well, for what it reads.
 pub fn all_have_done(before: &[Motion], now: &[Motion], least: &Deeds, nap: impl Fn(i32) -> bool) -> bool {
     let earlier: HashMap<i32, &Motion> = before.iter().map(|motion| (motion.task, motion)).collect();
-    now.iter()
-        .filter(|motion| motion.moves)
-        .all(|motion| {
-            let before = earlier.get(&motion.task).copied();
-            (motion.unseen && least.unseen) || motion.has_done(before, least, nap(motion.task))
-        })
+    now.iter().filter(|motion| motion.moves).all(|motion| {
+        let before = earlier.get(&motion.task).copied();
+        (motion.unseen && least.unseen) || motion.has_done(before, least, nap(motion.task))
+    })
 }
 
 /// A keepalive timer that fires later than this is none as far as a scenario goes: 60 s, the longest deadline.
