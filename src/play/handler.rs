@@ -70,6 +70,9 @@ impl Scene {
         let Some(pair) = self.pair(name) else { return format!("{name} has made no connection to the port") };
         match view.state(pair.reversed()) {
             TcpState::Gone => format!("the server's end of {name}'s connection is gone"),
+            state @ (TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::TimeWait) => {
+                format!("no process owns the server's end of {name}'s connection ({state}): the server has closed it")
+            }
             state if self.programs.values().any(|program| program.role == Role::Server && program.end.is_none()) => {
                 format!("no process owns the server's end of {name}'s connection ({state}): it was not accepted")
             }

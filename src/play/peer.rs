@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -54,6 +54,10 @@ pub struct Peer {
     pub reading: bool,
     /// How the other side ended the connection, if it did.
     pub ended: Option<Ended>,
+    /// When something moved last, in one direction or the other.
+    heard: Instant,
+    /// How long nothing had moved when the other side ended the connection.
+    pub silence: Option<Duration>,
 }
 
 impl Peer {
@@ -104,6 +108,8 @@ impl Peer {
             ending: false,
             reading: true,
             ended: None,
+            heard: Instant::now(),
+            silence: None,
         })
     }
 
@@ -128,7 +134,17 @@ impl Peer {
         if self.reading && self.ended.is_none() {
             moved |= Self::read(stream, &mut self.inbox, &mut self.ended, scratch);
         }
+        if self.ended.is_some() {
+            self.silence.get_or_insert_with(|| self.heard.elapsed());
+        } else if moved {
+            self.heard = Instant::now();
+        }
         moved
+    }
+
+    /// Whether the runner has it open still.
+    pub fn is_open(&self) -> bool {
+        self.stream.is_some()
     }
 
     fn read(stream: &mut TcpStream, inbox: &mut Capture, ended: &mut Option<Ended>, buffer: &mut [u8]) -> bool {

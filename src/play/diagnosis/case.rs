@@ -1,6 +1,7 @@
 //! A miss and all that is known about it, and whose defect it shows.
 
 use super::client::of_client;
+use super::ending::{closed_first, closed_wrongly};
 use super::evidence::{Change, Evidence, change, evidence, sent};
 use super::server::of_server;
 use crate::catalogue::Sign;
@@ -21,7 +22,12 @@ pub fn diagnose(scene: &Scene, scenario: &Scenario, miss: &Miss, step: Option<us
     };
     let server = of_server(&case).map(str::to_owned).filter(|defect| judges(defect));
     let client = || of_client(&case).map(str::to_owned).filter(|defect| judges(defect));
-    server.or_else(client).or_else(|| case.own().filter(|defect| judges(defect)))
+    let named = |name: Option<&str>| name.map(str::to_owned).filter(|defect| judges(defect));
+    server
+        .or_else(client)
+        .or_else(|| named(closed_wrongly(&case)))
+        .or_else(|| case.own().filter(|defect| judges(defect)))
+        .or_else(|| named(closed_first(&case)))
 }
 
 /// A miss and all that is known about it.
@@ -46,6 +52,9 @@ impl Case<'_> {
             "ignores-its-address" | "ignores-its-port" => self.scene.programs.values().any(|one| one.pair.is_some()),
             // A parent that waits in vfork is in state D, and as far from being busy as can be.
             "busy-loop" => !self.miss.observed.contains("in state D"),
+            "waits-once" | "reaps-at-most-two" | "zombie-children" => {
+                self.view.processes.iter().any(crate::observe::Process::is_zombie)
+            }
             "backlog-too-small" => self.miss.observed.contains("backlog"),
             // Not where data was lost with it: a handler that leaves too early resets as well.
             "reset-instead-of-fin" => !matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),

@@ -3,6 +3,7 @@
 mod case;
 mod client;
 mod echo;
+mod ending;
 mod evidence;
 mod server;
 

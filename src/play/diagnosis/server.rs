@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone};
+use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone, was_disturbed};
 use super::echo::{changed, received};
 use super::evidence::is_unserved;
 use crate::catalogue::Sign;
@@ -13,6 +13,9 @@ use crate::play::scene::{Scene, View};
 use crate::play::steps::{Leftover, Topic};
 use crate::scenario::{Action, CheckKind, CountOrBaseline, Model, Role, SignalKind, SocketName, Target};
 use crate::tcp::TcpState;
+
+/// A server that has served so many clients has not ended because of the first few.
+const MANY: usize = 10;
 
 pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
     let Case { scene, view, .. } = case;
@@ -113,10 +116,16 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
         // It leaves without a word.
         End::Exited(0) if ordinary => Some("exits-after-n-clients"),
         End::Exited(0) if case.scene.connections() < 3 => Some("exits-after-one-client"),
+        End::Exited(0) if case.scene.peers.values().any(|peer| peer.inbox.received() > 0) => {
+            Some("exits-after-n-clients")
+        }
         _ if case.scene.request.ordinary.is_none() => Some("server-dies"),
         _ if case.is_about(&["sigpipe-fatal"]) => Some("client-error-fatal"),
         // The scenario knows best.
         _ if own && decisive(case.scenario, case.step) => None,
+        _ if said.is_empty() && case.scene.connections() >= MANY && !was_disturbed(case) => {
+            Some("exits-after-n-clients")
+        }
         _ => Some("server-dies"),
     }
 }
