@@ -113,6 +113,8 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
     let ordinary = case.scene.request.ordinary.is_some();
     match server.end? {
         _ if case.is_about(&["exits-after-n-clients"]) && case.scene.connections() >= 3 => None,
+        // Another process accepts in its place.
+        End::Exited(0) if is_succeeded(case) => Some("listener-dies-with-handler"),
         // It leaves without a word.
         End::Exited(0) if ordinary => Some("exits-after-n-clients"),
         End::Exited(0) if case.scene.connections() < 3 => Some("exits-after-one-client"),
@@ -128,6 +130,16 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
         }
         _ => Some("server-dies"),
     }
+}
+
+/// Whether another process of the server's sleeps in accept on its port.
+fn is_succeeded(case: &Case<'_>) -> bool {
+    let Case { scene, view, .. } = case;
+    let Some((name, _)) = scene.server() else { return false };
+    let accepts = |process: &Process| scene.processes.asleep_in(process).iter().any(|call| call == "accept");
+    let listeners = scene.listeners_of(view, name);
+    let here = listeners.iter().filter(|socket| socket.pair.local.port() == scene.request.port);
+    here.flat_map(|socket| scene.owners(view, socket.inode)).any(accepts)
 }
 
 /// Whether a process of the subject's was ended by a signal that only a mistake of its own can have caused.
