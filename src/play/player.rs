@@ -48,7 +48,8 @@ impl Scene {
         }
     }
 
-    /// A handler that a later step is about is found while its connection is there.
+    /// Who leaves with all its answers leaves a server at rest: whether the server was just about to call accept, or had
+    /// done so, would be luck. And a handler that a later step is about is found while its connection is there.
     fn prepare(&mut self, scenario: &Scenario, action: &Action) -> Result<(), Stop> {
         let ending = match action {
             Action::Close { peers } | Action::HalfClose { peers } | Action::Reset { peers } => peers.clone(),
@@ -59,11 +60,20 @@ impl Scene {
                 .collect(),
             _ => return Ok(()),
         };
+        if self.is_answered() {
+            self.settle()?;
+        }
         for peer in ending.iter().filter(|peer| names_handler(scenario, peer)) {
             // If there is none, the step that is about it will say so.
             let _ = self.handler(peer)?;
         }
         Ok(())
+    }
+
+    /// Whether all that was sent and typed has come back, as far as anybody reads.
+    fn is_answered(&self) -> bool {
+        self.peers.values().all(|peer| peer.inbox.received() >= peer.outbox.total)
+            && self.programs.values().all(|program| program.stdout.received() >= program.typing.total)
     }
 
     /// Gets to know processes while they live: how they end can be told later even if they are reaped at once.

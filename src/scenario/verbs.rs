@@ -176,7 +176,8 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "close",
         value: Kind::Peers,
-        about: "Closes peers' sockets.",
+        about: "Closes peers' sockets. Like everything that ends a connection it waits for rest before, if all that was \
+                sent has come back: what the server happens to be doing shall not matter.",
         example: r#"{ close = "c1..c5" }"#,
         keys: &[],
         build: |fields, _| Some(Action::Close { peers: fields.names("close")? }),

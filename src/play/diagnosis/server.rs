@@ -11,7 +11,7 @@ use crate::play::expect::Subject;
 use crate::play::program::Program;
 use crate::play::scene::{Scene, View};
 use crate::play::steps::{Leftover, Topic};
-use crate::scenario::{Action, CheckKind, CountOrBaseline, Model, Role, SignalKind, SocketName, Target};
+use crate::scenario::{Action, CheckKind, CountOrBaseline, Model, Role, Scarce, SignalKind, SocketName, Target};
 use crate::tcp::TcpState;
 
 /// A server that has served so many clients has not ended because of the first few.
@@ -273,6 +273,13 @@ fn kept_open(case: &Case<'_>, peer: Option<&str>) -> Option<&'static str> {
         Some(peer) => scene.server_end_owners(view, peer).iter().any(|process| process.pid == server.pid),
         None => lost_descriptors(scene, view) == "parent-keeps-connection",
     };
+    if forks && kept && earlier(case).any(|action| matches!(action, Action::Exhaust { of: Scarce::Processes, .. })) {
+        // There is no child that the parent could have left it to.
+        let reads = view
+            .process(server.pid)
+            .is_some_and(|process| scene.processes.asleep_in(process).iter().any(|call| call == "read"));
+        return Some(if reads { "fork-failure-taken-for-child" } else { "fork-failure-unnoticed" });
+    }
     if forks && kept {
         return Some("parent-keeps-connection");
     }
