@@ -42,6 +42,8 @@ pub struct Scene {
     sockets: SocketTable,
     /// Connections that no client of the subject has made: the runner's own, and those that were there before.
     not_clients: HashSet<Pair>,
+    /// How many there were before.
+    before: usize,
     /// Where what is read goes through.
     pub scratch: Vec<u8>,
     init: i32,
@@ -134,7 +136,7 @@ impl Scene {
     /// An empty stage.
     pub fn new(request: Request, surroundings: Surroundings, teller: Teller) -> io::Result<Scene> {
         let mut sockets = SocketTable::open()?;
-        let not_clients = sockets.list()?.into_iter().map(|socket| socket.pair).collect();
+        let not_clients: HashSet<Pair> = sockets.list()?.into_iter().map(|socket| socket.pair).collect();
         Ok(Scene {
             request,
             programs: BTreeMap::new(),
@@ -145,6 +147,7 @@ impl Scene {
             known: HashMap::new(),
             processes: surroundings.processes,
             sockets,
+            before: not_clients.len(),
             not_clients,
             scratch: vec![0; 64 << 10],
             init: surroundings.init,
@@ -205,7 +208,7 @@ impl Scene {
 
     /// How many connections the runner has made or accepted so far.
     pub fn connections(&self) -> usize {
-        self.not_clients.len()
+        self.not_clients.len() - self.before
     }
 
     /// The program that judges servers: the first one of that role.

@@ -276,8 +276,13 @@ impl Request {
     }
 }
 
+/// A port that nobody has. None whose two bytes are equal: who forgets htons would get it right by chance. Ports are many,
+/// and the first one is taken until another is found.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let trial = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let first = trial()?;
+    let port = first.local_addr()?.port();
+    if port.swap_bytes() == port { free_port() } else { Ok(port) }
 }
 
 /// For a duration in reports.
