@@ -55,6 +55,8 @@ pub struct Scene {
     pub last_start: Instant,
     /// The time since something moved that shows.
     pub quiet: Quiet,
+    /// The stage was seen at rest, and the runner has done nothing since: it still is.
+    pub at_rest: bool,
     teller: Teller,
     waits: bool,
     /// A program is starting.
@@ -156,6 +158,7 @@ impl Scene {
             last_traffic: Instant::now(),
             last_start: Instant::now(),
             quiet: Quiet::new(),
+            at_rest: false,
             teller,
             waits: false,
             starting: false,
@@ -178,6 +181,7 @@ impl Scene {
     /// Something has moved that shows: what was seen of tasks that go round in circles counts no more.
     pub fn stir(&mut self) {
         self.quiet = Quiet::new();
+        self.at_rest = false;
     }
 
     /// Tells the runner that this play has waited for what another one has left.

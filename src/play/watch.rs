@@ -173,7 +173,7 @@ impl Scene {
             let has_ended = ends;
             match finding {
                 Finding::NotYet(observed) if at_rest => {
-                    return over(Waited::Failed(self.at_rest(&observed, rest.is_timed())), None);
+                    return over(Waited::Failed(self.in_vain_at_rest(&observed, rest.is_timed())), None);
                 }
                 Finding::NotYet(observed) => {
                     let starting = self.starting || (timing == Timing::Natural && self.awaits_client(begun)?);
@@ -189,7 +189,10 @@ impl Scene {
                         return over(Waited::Failed(format!("{observed}, after {waited} ms ({why})")), Some(why));
                     }
                 }
-                _ if at_rest => return over(Waited::Held, None),
+                _ if at_rest => {
+                    self.at_rest = true;
+                    return over(Waited::Held, None);
+                }
                 _ => {
                     ends = seen_enough && self.has_held_enough(timing, begun)?;
                     if ends && has_ended {
@@ -242,7 +245,7 @@ impl Scene {
             || (self.quiet.is_enough(longest, self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }
 
-    fn at_rest(&self, observed: &str, timed: bool) -> String {
+    fn in_vain_at_rest(&self, observed: &str, timed: bool) -> String {
         let so = if timed { "nobody wakes within the deadline" } else { "nothing will change that" };
         format!("{observed}, and at rest since {:.1} ms: {so}", self.elapsed().as_secs_f64() * 1e3)
     }

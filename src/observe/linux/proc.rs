@@ -163,9 +163,37 @@ fn descend(root: i32, processes: &mut Vec<Process>) {
     }
 }
 
+/// The children of a process. One that ends while its parent's list is read can hide the next one (proc(5)): the list is
+/// read until it stays as it is.
 fn children_of(pid: i32) -> Vec<i32> {
-    let lists = task_ids(pid).into_iter().map(|task| fs::read_to_string(format!("/proc/{pid}/task/{task}/children")));
-    lists.flatten().flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<i32>>()).collect()
+    let mut last = children_listed(pid);
+    let mut all: HashSet<i32> = last.iter().copied().collect();
+    for _ in 0..MOST_READINGS {
+        let now = children_listed(pid);
+        all.extend(&now);
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    all.into_iter().collect()
+}
+
+/// So often a list of children is read that changes all the time.
+const MOST_READINGS: usize = 8;
+
+fn children_listed(pid: i32) -> Vec<i32> {
+    let mut children = Vec::new();
+    // Room for what is there, so that it comes in as few pieces as can be.
+    let mut text = String::with_capacity(1 << 14);
+    for task in task_ids(pid) {
+        text.clear();
+        // It may have ended.
+        let _ =
+            File::open(format!("/proc/{pid}/task/{task}/children")).and_then(|mut list| list.read_to_string(&mut text));
+        children.extend(text.split_whitespace().flat_map(str::parse::<i32>));
+    }
+    children
 }
 
 /// Replaces the ids that `/proc` shows by those of the innermost namespace: the last of `NSpid`.
