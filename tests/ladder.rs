@@ -79,7 +79,12 @@ fn an_ordinary_user_needs_no_privileges() {
     if Uid::effective().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
-    judge(&command.output().unwrap());
+    let output = command.output().or_else(|error| match error.kind() {
+        // In a user namespace that has one user alone, its root is an ordinary user outside.
+        std::io::ErrorKind::InvalidInput => Copy::shared().command().output(),
+        _ => Err(error),
+    });
+    judge(&output.unwrap());
 }
 
 /// To deny namespaces takes namespaces, which are Linux's.
@@ -108,7 +113,10 @@ mod denied {
         match command.output() {
             Ok(output) => assert_eq!(judge(&output)["environment"]["isolation"], "none"),
             // They are denied already: then the test above has used plain processes.
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}"),
+            Err(error) => {
+                let denied = [std::io::ErrorKind::PermissionDenied, std::io::ErrorKind::StorageFull];
+                assert!(denied.contains(&error.kind()), "{error}");
+            }
         }
     }
 }
