@@ -114,13 +114,14 @@ pub fn sockets_at_rest(sockets: &[Socket]) -> Result<(), Restless> {
     for socket in sockets {
         let far = ends.get(&socket.pair.reversed());
         let under_way = match (socket.state, socket.timer) {
+            // The window is closed because the other end does not read what it has: whoever wants to read there has been
+            // woken already, so more of it wakes nobody, nor does the FIN behind it. Anything else than that is movement.
+            (_, Timer::Probe) if far.is_some_and(|far| far.unread > 0) => continue,
+            (_, Timer::Probe) => "probes a closed window",
             (TcpState::SynSent | TcpState::SynRecv | TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck, _) => {
                 "is in a passing state"
             }
             (_, Timer::Retransmit) => "waits for an acknowledgment",
-            // The window is closed because the other end does not read what it has: whoever wants to read there has been
-            // woken already, so more of it wakes nobody. Anything else than that is movement.
-            (_, Timer::Probe) if far.is_none_or(|far| far.unread == 0) => "probes a closed window",
             (TcpState::Established | TcpState::CloseWait, Timer::Keepalive(left)) if left < FAR_AWAY_MS => {
                 "has a keepalive timer"
             }
@@ -195,10 +196,12 @@ mod tests {
         assert!(!Horizon::NONE.is_within_sleep(length));
     }
 
-    #[test]
-    fn a_closed_window_is_at_rest_while_the_other_end_does_not_read() {
-        let mut sockets =
-            [socket(1, 2, TcpState::Established, Timer::Probe), socket(2, 1, TcpState::Established, Timer::Off)];
+    #[rstest]
+    #[case::more_data(TcpState::Established)]
+    #[case::a_fin_behind_it(TcpState::FinWait1)]
+    #[case::the_last_fin_behind_it(TcpState::LastAck)]
+    fn a_closed_window_is_at_rest_while_the_other_end_does_not_read(#[case] state: TcpState) {
+        let mut sockets = [socket(1, 2, state, Timer::Probe), socket(2, 1, TcpState::Established, Timer::Off)];
         assert!(sockets_at_rest(&sockets).is_err());
         sockets[1].unread = 4096;
         assert!(sockets_at_rest(&sockets).is_ok());

@@ -14,7 +14,7 @@ use nix::sys::socket::{
 
 use super::capture::Capture;
 use super::outbox::Outbox;
-use super::superserver::Room;
+use super::superserver::{Room, widen};
 use crate::observe::Pair;
 
 /// The most that one turn reads from one endpoint, so that no flood keeps the player from everything else.
@@ -177,6 +177,16 @@ impl Peer {
         flags.set(PollFlags::POLLIN, self.reading && self.ended.is_none() && self.inbox.has_room());
         flags.set(PollFlags::POLLOUT, !self.outbox.is_empty());
         (!flags.is_empty()).then(|| (stream.as_fd(), flags))
+    }
+
+    /// Reads again, and lets as much be under way as is usual.
+    pub fn resume(&mut self) -> io::Result<()> {
+        self.reading = true;
+        if let Some(stream) = &self.stream {
+            // A connection that was reset takes no options any more on some systems; nothing comes there either.
+            let _ = widen(stream);
+        }
+        Ok(())
     }
 
     /// Closes the socket: a FIN, or a RST if something that arrived was not read.

@@ -60,7 +60,7 @@ impl Scene {
                 .collect(),
             _ => return Ok(()),
         };
-        if !self.at_rest && self.is_answered() {
+        if !self.at_rest && !self.request.spins && self.is_answered() {
             self.settle()?;
         }
         for peer in ending.iter().filter(|peer| names_handler(scenario, peer)) {

@@ -10,8 +10,8 @@ use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timi
 impl Scene {
     /// Starts the server and watches how it handles two clients.
     pub fn probe(&mut self) -> Result<ProbeResult, Outcome> {
-        let model = match self.observe_model() {
-            Ok(model) => model,
+        let (model, handlers_spin) = match self.observe_model() {
+            Ok(observed) => observed,
             Err(Stop::Miss(miss)) => {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
                 let never_listens = matches!(miss.topic, Topic::Start);
@@ -25,11 +25,12 @@ impl Scene {
             Err(Stop::Miss(_)) => None,
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let spins = self.quiet.running().iter().any(|task| before.contains(task));
+        let spins = handlers_spin || self.quiet.running().iter().any(|task| before.contains(task));
         Ok(ProbeResult { model: Some(model), ordinary, spins, ..ProbeResult::default() })
     }
 
-    fn observe_model(&mut self) -> Result<Model, Stop> {
+    /// The model, and whether a handler keeps a processor busy while its client is silent.
+    fn observe_model(&mut self) -> Result<(Model, bool), Stop> {
         self.act(&Action::Start(Start {
             role: Role::Server,
             name: "server".into(),
@@ -75,9 +76,16 @@ impl Scene {
         } else {
             Model::Event
         };
+        self.settle()?;
+        let busy = self.quiet.running();
+        let spin = !busy.is_empty() && {
+            self.exchange(&first)?;
+            self.settle()?;
+            self.quiet.running().iter().any(|task| busy.contains(task))
+        };
         self.act(&Action::Close { peers: both })?;
         self.settle()?;
-        Ok(model)
+        Ok((model, spin))
     }
 
     fn exchange(&mut self, peer: &str) -> Result<(), Stop> {

@@ -144,7 +144,7 @@ impl Program {
     pub fn end_input(&mut self) {
         if self.terminal {
             // Control-D at the beginning of a line is the end of file (termios(3), VEOF).
-            self.typing.queue(&[4]);
+            self.typing.queue(&vec![4].into());
         } else {
             self.stdin = None;
         }

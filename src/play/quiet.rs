@@ -12,25 +12,38 @@ pub const QUIET: Duration = Duration::from_millis(300);
 struct Circles {
     lasting: Duration,
     deeds: Deeds,
+    /// The least processor time of each, if all of them together need use no more than one alone would.
+    shared: Option<Duration>,
 }
 
 impl Circles {
     const fn new(lasting: u64, sleeps: u64, used: u64) -> Circles {
         let deeds = Deeds { sleeps, used: Duration::from_millis(used), unseen: false };
-        Circles { lasting: Duration::from_millis(lasting), deeds }
+        Circles { lasting: Duration::from_millis(lasting), deeds, shared: None }
+    }
+
+    const fn shared(self, least: u64) -> Circles {
+        Circles { shared: Some(Duration::from_millis(least)), ..self }
+    }
+
+    /// What each of so many tasks must have done.
+    fn deeds_of(&self, tasks: u32) -> Deeds {
+        let used = self.shared.map_or(self.deeds.used, |least| (self.deeds.used / tasks.max(1)).max(least));
+        Deeds { used, ..self.deeds }
     }
 }
 
 /// What holds is believed after these: a sleeper may act when it wakes, so it must have woken.
 const LONG: Circles =
-    Circles { lasting: QUIET, deeds: Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true } };
+    Circles { lasting: QUIET, deeds: Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true }, shared: None };
 /// Sooner, if nothing is under way between sockets.
 const SHORT: Circles = Circles::new(50, 3, 25);
-/// The same for a server that is known to keep a processor busy with nothing to do: its circles are short.
-const SHORT_SPIN: Circles = Circles::new(5, 3, 3);
+/// The same for a server that is known to keep a processor busy with nothing to do: its circles are short, and many tasks
+/// that go round in them share what has to be done.
+const SHORT_SPIN: Circles = Circles::new(3, 3, 2).shared(1);
 /// There is no use in waiting any longer for what does not hold after one of these.
 const IN_VAIN: [Circles; 2] = [Circles::new(300, 20, 400), Circles::new(1000, 4, 250)];
-const IN_VAIN_SPIN: Circles = Circles::new(100, 20, 60);
+const IN_VAIN_SPIN: Circles = Circles::new(100, 20, 60).shared(10);
 /// The same while a program starts: what it does has its use, for all that is known, unless it is very much.
 const IN_VAIN_AT_START: Circles = Circles::new(3000, u64::MAX, 3000);
 /// The time counts only with so many looks: one can take long.
@@ -127,7 +140,9 @@ impl Quiet {
         self.since.elapsed() >= circles.lasting.min(longest)
             && self.motion.as_ref().is_some_and(|course| {
                 let naps = |task| course.naps.get(&task).is_some_and(|naps| naps * 2 >= course.looks);
-                all_have_done(&course.first, &course.last, &circles.deeds, naps)
+                let moving = course.last.iter().filter(|task| task.moves).count();
+                let deeds = circles.deeds_of(u32::try_from(moving).unwrap_or(u32::MAX));
+                all_have_done(&course.first, &course.last, &deeds, naps)
             })
     }
 

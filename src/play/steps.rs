@@ -125,10 +125,7 @@ impl Scene {
                 peer.reading = false;
                 Ok(())
             }),
-            Action::ResumeReading { peers } => self.each_peer(peers, "reads again", |peer| {
-                peer.reading = true;
-                Ok(())
-            }),
+            Action::ResumeReading { peers } => self.each_peer(peers, "reads again", Peer::resume),
             Action::Visits { count } => self.visits(*count),
             Action::Signal { targets, signal } => targets.iter().try_for_each(|target| self.signal(target, *signal)),
             Action::Exhaust { program, of } => self.exhaust(program, *of),

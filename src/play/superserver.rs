@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::PollFlags;
-use nix::sys::socket::{AddressFamily, Backlog, SockaddrStorage, bind, listen, setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, Backlog, SockaddrStorage, bind, getsockopt, listen, setsockopt, sockopt};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -13,7 +13,7 @@ use super::peer::tcp_socket;
 use super::program::Program;
 use super::scene::Scene;
 use crate::scenario::Limits;
-use crate::stage::{Console, Spawn, announce_segments, spawn};
+use crate::stage::{Console, Spawn, allow_window, announce_segments, spawn};
 
 /// It and what it started.
 #[derive(Debug)]
@@ -50,7 +50,18 @@ impl Room {
     }
 }
 
+/// Lets more be under way to a socket that had little room: it is read again, and what was held up comes soon.
+pub fn widen(socket: &impl AsFd) -> nix::Result<()> {
+    // The kernel doubles what it is asked for (socket(7)).
+    if getsockopt(socket, sockopt::RcvBuf)? <= SMALL_WINDOW * 2 {
+        setsockopt(socket, sockopt::RcvBuf, &WIDE_WINDOW)?;
+        allow_window(socket, WIDE_WINDOW)?;
+    }
+    Ok(())
+}
+
 const SMALL_WINDOW: usize = 4096;
+const WIDE_WINDOW: usize = 256 << 10;
 const SMALL_BUFFER: usize = 64 << 10;
 const SMALL_SEGMENT: u32 = 536;
 

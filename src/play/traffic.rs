@@ -215,17 +215,16 @@ impl Scene {
 
     /// Connects, sends a line and reads its echo.
     pub fn call(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
-        let line = format!("{name}\n").into_bytes();
+        let line = Payload::from(Form::Bytes(format!("{name}\n").into_bytes()));
         let peer = match Peer::connect(to, Room::Usual, PATIENCE) {
             Ok(peer) => peer,
             Err(error) => return miss(Topic::Connect, format!("{name} connects to {to}"), error.to_string()),
         };
         self.add_peer(name, peer);
         if let Some(peer) = self.peers.get_mut(name) {
-            peer.outbox.queue(&line);
+            peer.outbox.queue(line.bytes());
         }
-        let payload = Payload::from(Form::Bytes(line));
-        let check = CheckKind::Receives(payload);
+        let check = CheckKind::Receives(line);
         let subject = Subject::Peer(name.to_owned());
         let waited =
             self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;

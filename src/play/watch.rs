@@ -18,7 +18,7 @@ pub const START_PATIENCE: Duration = Duration::from_secs(10);
 const FEWEST_SAME_LOOKS: u32 = 5;
 const SHORTEST_HOLD: Duration = Duration::from_millis(10);
 /// The same on a server that is known to keep a processor busy with nothing to do.
-const SHORTEST_HOLD_SPIN: Duration = Duration::from_millis(5);
+const SHORTEST_HOLD_SPIN: Duration = Duration::from_millis(3);
 /// So long after the beginning comes the first look at what moves: what comes to rest has mostly done so before.
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// So long after the beginning it is looked at whether a client is starting still: there is no giving up before.

@@ -1,13 +1,16 @@
 //! Bytes that a scenario sends, types or expects, written as text, as hexadecimal or as a count.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Bytes, as a scenario states them; made when they are first wanted, and then kept.
 #[derive(Debug, Clone)]
 pub struct Payload {
     form: Form,
-    made: OnceLock<Vec<u8>>,
+    made: OnceLock<Arc<Vec<u8>>>,
 }
+
+/// Long payloads that were made already: what is sent is mostly what is expected back.
+static MADE: Mutex<Vec<(Form, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
 
 /// How a scenario states bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +39,20 @@ impl PartialEq for Payload {
 pub const LARGEST: usize = 64 << 20;
 
 impl Payload {
-    /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
-        match &self.form {
-            Form::Bytes(bytes) => bytes,
-            Form::Pattern(length) => self.made.get_or_init(|| pattern(*length)),
-            Form::Lines(count) => self.made.get_or_init(|| lines(*count)),
-        }
+    /// The bytes. Equal payloads share them: there can be very many.
+    pub fn bytes(&self) -> &Arc<Vec<u8>> {
+        self.made.get_or_init(|| match &self.form {
+            Form::Bytes(bytes) => Arc::new(bytes.clone()),
+            form => {
+                let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((_, bytes)) = made.iter().find(|(other, _)| other == form) {
+                    return bytes.clone();
+                }
+                let bytes = Arc::new(form.make());
+                made.push((form.clone(), bytes.clone()));
+                bytes
+            }
+        })
     }
 
     /// How many bytes there are, about: lines are counted without being made.
@@ -72,6 +82,16 @@ impl Payload {
     }
 }
 
+impl Form {
+    fn make(&self) -> Vec<u8> {
+        match self {
+            Form::Bytes(bytes) => bytes.clone(),
+            Form::Pattern(length) => pattern(*length),
+            Form::Lines(count) => lines(*count),
+        }
+    }
+}
+
 /// `line 1`, `line 2`, …: the number is counted up in place, because a million of them are wanted in no time.
 fn lines(count: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(count * "line 1000000\n".len());
@@ -93,14 +113,14 @@ fn lines(count: usize) -> Vec<u8> {
 
 /// The sequence of splitmix64, eight bytes a step: cheap, and no period within 64 MiB.
 fn pattern(length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length + 8);
+    let mut bytes = vec![0; length.next_multiple_of(8)];
     let mut state: u64 = 0;
-    while bytes.len() < length {
+    for step in bytes.chunks_exact_mut(8) {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend((mixed ^ (mixed >> 31)).to_le_bytes());
+        step.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
     }
     bytes.truncate(length);
     bytes
@@ -127,14 +147,14 @@ mod tests {
         let bytes = pattern(8192);
         assert_eq!(bytes.len(), 8192);
         assert!((0..=255u8).all(|value| bytes.contains(&value)));
-        assert_eq!(bytes, Payload::from(Form::Pattern(8192)).bytes());
+        assert_eq!(bytes, **Payload::from(Form::Pattern(8192)).bytes());
     }
 
     #[test]
     fn lines_are_numbered() {
-        assert_eq!(Payload::from(Form::Lines(2)).bytes(), b"line 1\nline 2\n");
+        assert_eq!(**Payload::from(Form::Lines(2)).bytes(), b"line 1\nline 2\n");
         let expected: String = (1..=1234).map(|number| format!("line {number}\n")).collect();
-        assert_eq!(Payload::from(Form::Lines(1234)).bytes(), expected.as_bytes());
+        assert_eq!(**Payload::from(Form::Lines(1234)).bytes(), expected.as_bytes());
     }
 
     #[test]

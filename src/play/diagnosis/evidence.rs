@@ -104,7 +104,7 @@ fn of_check(scene: &Scene, check: &CheckKind, subject: &Subject, view: &View) ->
 
 /// How many bytes are as expected, and whether something else follows them.
 fn compare(came: &[u8], payload: &Payload) -> (usize, bool) {
-    let matched = came.iter().zip(payload.bytes()).take_while(|(came, wanted)| came == wanted).count();
+    let matched = came.iter().zip(payload.bytes().iter()).take_while(|(came, wanted)| came == wanted).count();
     (matched, matched < came.len())
 }
 

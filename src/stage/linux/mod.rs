@@ -11,8 +11,8 @@ pub use init::usher;
 pub use isolation::prepare;
 pub use limits::set_limit;
 pub use process::{
-    adopt_orphans, adopter, announce_segments, close_inherited, close_on_exec_from, deliver_input, die_with_parent,
-    drop_privileges, hide_from_debuggers, slave_of,
+    adopt_orphans, adopter, allow_window, announce_segments, close_inherited, close_on_exec_from, deliver_input,
+    die_with_parent, drop_privileges, hide_from_debuggers, slave_of,
 };
 
 use super::protocol::Isolation;

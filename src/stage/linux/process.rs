@@ -67,6 +67,18 @@ pub fn announce_segments(descriptor: &OwnedFd, size: u32) -> nix::Result<()> {
     setsockopt(descriptor, sockopt::TcpMaxSeg, &size)
 }
 
+/// Lets a connected socket announce a receive window of up to so many bytes: what its receive buffer held when it connected
+/// is the limit otherwise (tcp(7), TCP_WINDOW_CLAMP).
+pub fn allow_window(socket: &impl AsFd, size: usize) -> nix::Result<()> {
+    let size = libc::c_int::try_from(size).unwrap_or(libc::c_int::MAX);
+    let length = size_of_val(&size) as libc::socklen_t;
+    let value = (&raw const size).cast();
+    let number = socket.as_fd().as_raw_fd();
+    // SAFETY: the option takes an int, and `value` points to one for as long as the call lasts.
+    let done = unsafe { libc::setsockopt(number, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, value, length) };
+    Errno::result(done).map(drop)
+}
+
 /// Waits until what was written to a terminal's master can be read at the other end. The kernel passes it on in a worker
 /// of its own, which no process shows; a poll at the other end waits for that (`tty_buffer_flush_work`).
 pub fn deliver_input(master: &impl AsRawFd) {
