@@ -21,6 +21,10 @@ const DIM: Style = Style::new().dimmed();
 
 /// The most timeline entries under a failure: the last ones.
 const MOMENTS: usize = 10;
+/// So few failures are read at a glance: what they name is not counted.
+const FEW: usize = 4;
+/// The most causes that are counted.
+const MOST_CAUSES: usize = 5;
 /// Where the text of a failure begins.
 const INDENT: &str = "      ";
 
@@ -135,6 +139,7 @@ impl Terminal {
         let out = &mut text;
         refused(out, &document.environment);
         waited(out, &document.environment);
+        causes(out, document);
         let conclusion = document.conclusion();
         let style = match conclusion {
             Conclusion::DoesNotConform => FAIL,
@@ -232,6 +237,39 @@ fn waited(out: &mut String, environment: &Environment) {
             waited / 1e3
         ),
     );
+}
+
+/// Of many failures, where to begin: one mistake fails many scenarios.
+fn causes(out: &mut String, document: &Document) {
+    let failures: Vec<(&Scenario, &Failure)> =
+        document.scenarios.iter().filter_map(|scenario| Some((scenario, scenario.failure.as_ref()?))).collect();
+    if failures.len() < FEW {
+        return;
+    }
+    let mut named: Vec<(&str, usize, &str)> = Vec::new();
+    for (scenario, failure) in &failures {
+        let Some(defect) = failure.defect.as_deref() else { continue };
+        match named.iter_mut().find(|(name, ..)| *name == defect) {
+            Some((_, count, _)) => *count += 1,
+            None => named.push((defect, 1, &scenario.id)),
+        }
+    }
+    if named.is_empty() {
+        return;
+    }
+    // Stable: of equally frequent ones, the first to be named.
+    named.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+    let unnamed = failures.len() - named.iter().map(|(_, count, _)| count).sum::<usize>();
+    put(out, format_args!("\n{BOLD}Where to begin{BOLD:#}: one mistake can fail many scenarios.\n"));
+    for (defect, count, first) in named.iter().take(MOST_CAUSES) {
+        put(out, format_args!("{count:>5} × {:<30} {DIM}explained at {}{DIM:#}\n", plain(defect), plain(first)));
+    }
+    if named.len() > MOST_CAUSES {
+        put(out, format_args!("      and {} more causes\n", named.len() - MOST_CAUSES));
+    }
+    if unnamed > 0 {
+        put(out, format_args!("{unnamed:>5} × no cause is named; look at these when the others are mended\n"));
+    }
 }
 
 /// All the mistakes of invalid files.
