@@ -1,8 +1,9 @@
 //! Expectations: what each check wants, and what one look says about it.
 
 use super::capture::{Capture, Comparison};
+use super::known::Identity;
 use super::peer::Ended;
-use super::scene::{Identity, Scene, View};
+use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner};
 use super::wording::plural;

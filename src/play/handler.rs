@@ -1,6 +1,7 @@
 //! Which process handles a peer's connection.
 
-use super::scene::{Identity, Scene, View};
+use super::known::Identity;
+use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, Waited};
 use crate::observe::Process;

@@ -6,6 +6,7 @@ mod diagnosis;
 mod expect;
 mod force;
 mod handler;
+mod known;
 mod lingering;
 mod outbox;
 mod peer;

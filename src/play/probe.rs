@@ -1,7 +1,8 @@
 //! How a server handles its clients, found out by watching it (UNPv1 chapter 30 describes the models).
 
 use super::expect::Subject;
-use super::scene::{Identity, Scene};
+use super::known::Identity;
+use super::scene::Scene;
 use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Outcome, ProbeResult};
 use super::watch::Waited;

@@ -7,13 +7,13 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signal::Signal;
 
+use super::known::{Identity, Known};
 use super::peer::{Ended, Peer};
 use super::program::Program;
 use super::quiet::Quiet;
 use super::superserver::Superserver;
-use crate::observe::{DescriptorKind, End, EndWatch, Pair, Process, ProcessTable, Socket, SocketTable, wait};
+use crate::observe::{DescriptorKind, EndWatch, Pair, Process, ProcessTable, Socket, SocketTable, wait};
 use crate::scenario::Role;
 use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
@@ -61,48 +61,6 @@ pub struct Scene {
     waits: bool,
     /// A program is starting.
     pub starting: bool,
-}
-
-/// A process, for good: its id and its start.
-pub type Identity = (i32, u64);
-
-/// A process of the subject that was seen.
-#[derive(Debug)]
-pub struct Known {
-    /// The program that it belongs to.
-    pub program: String,
-    /// It was an orphan about to end, and did not tell its program any more.
-    pub guessed: bool,
-    /// The process that made it.
-    pub parent: i32,
-    /// Tells of its end.
-    pub watch: Option<EndWatch>,
-    /// How it ended, if that was seen.
-    pub end: Option<End>,
-    /// It was told of its end; one notice is enough.
-    pub ending: bool,
-    /// It has ended and was reaped.
-    pub gone: bool,
-    /// The runner has sent it a signal that ends it.
-    pub end_was_asked_for: bool,
-    /// It was seen as a zombie.
-    pub was_zombie: bool,
-}
-
-/// Signals that end a program because of its own fault.
-const CRASHES: [Signal; 7] =
-    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT, Signal::SIGSYS, Signal::SIGTRAP];
-
-impl Known {
-    /// The signal that only a mistake of its own can have ended it by.
-    pub fn crash(&self) -> Option<Signal> {
-        match self.end {
-            Some(End::Signalled(number)) if !self.end_was_asked_for => {
-                Signal::try_from(number).ok().filter(|signal| CRASHES.contains(signal))
-            }
-            _ => None,
-        }
-    }
 }
 
 /// So much a client may print for each of its lines and on its own.
@@ -323,130 +281,17 @@ impl Scene {
         self.sockets.state(pair)
     }
 
-    /// Gets to know new processes, and notices which ones have ended.
-    pub fn meet(&mut self, processes: &[Process]) {
-        let (mut notes, mut ended) = (Vec::new(), Vec::new());
-        for process in processes {
-            let identity = (process.pid, process.started);
-            if !self.known.contains_key(&identity) {
-                let (program, guessed) = self.program_of(process);
-                if self.programs.get(&program).is_none_or(|started| started.pid != process.pid) {
-                    notes.push(format!("{program}: process {} has made process {}", process.parent, process.pid));
-                }
-                let watch = EndWatch::open(process.pid).ok();
-                let known = Known {
-                    program,
-                    guessed,
-                    parent: process.parent,
-                    watch,
-                    end: None,
-                    ending: false,
-                    gone: false,
-                    end_was_asked_for: false,
-                    was_zombie: false,
-                };
-                self.known.insert(identity, known);
-            }
-            let Some(known) = self.known.get_mut(&identity) else { continue };
-            if process.is_zombie() && !known.was_zombie {
-                known.was_zombie = true;
-                known.end = process.end;
-                ended.push((process.pid, known.program.clone(), known.end));
-                let how = process.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
-                notes.push(format!(
-                    "process {} {how}; it is a zombie until its parent {} reaps it",
-                    process.pid, process.parent
-                ));
-            }
-        }
-        let present: Vec<Identity> = processes.iter().map(|process| (process.pid, process.started)).collect();
-        for (identity, known) in self.known.iter_mut().filter(|(_, known)| !known.gone) {
-            if present.contains(identity) {
-                continue;
-            }
-            known.gone = true;
-            let started = self.programs.get(&known.program).is_some_and(|program| program.pid == identity.0);
-            known.end = known.end.or_else(|| known.watch.as_ref().and_then(EndWatch::end));
-            known.watch = None;
-            ended.push((identity.0, known.program.clone(), known.end));
-            if !started {
-                let how = known.end.map_or_else(|| "has ended".to_owned(), |end| end.to_string());
-                notes.push(match known.was_zombie {
-                    true => format!("process {} is reaped", identity.0),
-                    false => format!("process {} {how} and is reaped", identity.0),
-                });
-            }
-        }
-        for (pid, name, end) in ended {
-            // The player reaps what it has started itself, and learns the end then.
-            if let Some(program) = self.programs.get_mut(&name)
-                && program.pid == pid
-                && program.adopted
-            {
-                program.end = program.end.or(end).or(Some(End::Unknown));
-            }
-        }
-        for note in notes {
-            self.note(note);
-        }
-    }
-
-    /// A daemon: the process that was started has left with 0, and one that it has made serves on.
-    fn follow_daemons(&mut self, view: &View) {
-        let port = self.request.port;
-        let left = |program: &Program| {
-            program.role == Role::Server
-                && program.end == Some(End::Exited(0))
-                && !program.has_started
-                && !program.end_was_asked_for
-        };
-        let names: Vec<String> =
-            self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let family = self.family(view, &name);
-            let here = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
-            let listeners: Vec<&Socket> = view.sockets.iter().filter(here).collect();
-            let serves = |process: &&&Process| listeners.iter().any(|socket| self.holds(process, socket.inode));
-            let heir = family.iter().find(serves).map(|process| process.pid);
-            if let (Some(program), Some(pid)) = (self.programs.get_mut(&name), heir) {
-                program.adopt(pid);
-                self.note(format!("{name} has left, as daemons do, and process {pid} serves"));
-            }
-        }
-    }
-
-    /// The program that a process belongs to: its parent's, or what its environment says. Whether that is a guess.
-    fn program_of(&self, process: &Process) -> (String, bool) {
-        let started = self.programs.iter().find(|(_, program)| program.pid == process.pid);
-        if let Some((name, _)) = started {
-            return (name.clone(), false);
-        }
-        let parent = self.known.iter().find(|((pid, _), known)| !known.gone && *pid == process.parent);
-        let parent = parent.map(|(_, known)| known);
-        if let Some(known) = parent.filter(|known| !known.guessed) {
-            return (known.program.clone(), false);
-        }
-        if let Some(name) = self.processes.environment(process, "FORKSPEC_PROGRAM") {
-            return (name, false);
-        }
-        let guess = parent.map(|known| &known.program).or_else(|| self.server().map(|(name, _)| name));
-        (guess.cloned().unwrap_or_default(), true)
-    }
-
-    /// The processes of a program, the one that was started among them.
-    pub fn family<'v>(&self, view: &'v View, program: &str) -> Vec<&'v Process> {
-        let belongs = |process: &&Process| {
-            self.known.get(&(process.pid, process.started)).is_some_and(|known| known.program == program)
-        };
-        view.processes.iter().filter(belongs).collect()
-    }
-
     /// The processes that have a socket open, in the order of their start.
     pub fn owners<'v>(&self, view: &'v View, inode: u64) -> Vec<&'v Process> {
         if inode == 0 {
             return Vec::new();
         }
         view.processes.iter().filter(|process| self.holds(process, inode)).collect()
+    }
+
+    /// Whether a task of a process sleeps in a call of one of these families.
+    pub fn sleeps_in(&self, process: &Process, calls: &[&str]) -> bool {
+        self.processes.asleep_in(process).iter().any(|family| calls.contains(&family.as_str()))
     }
 
     /// Whether a process has a socket open.

@@ -96,16 +96,13 @@ fn mixed_up(model: Option<Model>) -> Option<&'static str> {
 
 fn waits_for_lock(scene: &Scene, view: &View) -> bool {
     let server = scene.server().and_then(|(_, program)| view.process(program.pid));
-    server.is_some_and(|server| scene.processes.asleep_in(server).iter().any(|call| call == "futex"))
+    server.is_some_and(|server| scene.sleeps_in(server, &["futex"]))
 }
 
 /// Whether bytes wait in a peer's connection for a process that sleeps in poll.
 fn is_overlooked(case: &Case<'_>, peer: &str) -> bool {
     let Case { scene, view, .. } = case;
     let socket = scene.pair(peer).and_then(|pair| view.socket(pair.reversed()));
-    let sleeps = |process: &&Process| {
-        let calls = scene.processes.asleep_in(process);
-        calls.iter().any(|call| matches!(call.as_str(), "poll" | "select" | "epoll_wait"))
-    };
+    let sleeps = |process: &&Process| scene.sleeps_in(process, &["poll", "select", "epoll_wait"]);
     socket.is_some_and(|socket| socket.unread > 0) && scene.server_end_owners(view, peer).iter().any(sleeps)
 }

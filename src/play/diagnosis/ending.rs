@@ -45,8 +45,7 @@ fn overlooks_end(case: &Case<'_>) -> Option<&'static str> {
     for socket in view.sockets.iter().filter(has_ended) {
         let owners = scene.owners(view, socket.inode);
         let Some(owner) = owners.last() else { continue };
-        let calls = scene.processes.asleep_in(owner);
-        let waits = || calls.iter().any(|call| matches!(call.as_str(), "read" | "write" | "wait"));
+        let waits = || scene.sleeps_in(owner, &["read", "write", "wait"]);
         if owner.state == 'T' || (forks && (owners.iter().any(|owner| owner.pid == server.pid) || waits())) {
             return None;
         }

@@ -125,10 +125,7 @@ pub fn listens_in_vain<'v>(scene: &Scene, view: &'v View, peer: &str) -> Option<
     if socket.unread > 0 {
         return None;
     }
-    let sleeps = |process: &&Process| {
-        let calls = scene.processes.asleep_in(process);
-        calls.iter().any(|call| matches!(call.as_str(), "read" | "poll" | "select" | "epoll_wait"))
-    };
+    let sleeps = |process: &&Process| scene.sleeps_in(process, &["read", "poll", "select", "epoll_wait"]);
     scene.server_end_owners(view, peer).into_iter().rev().find(sleeps)
 }
 

@@ -136,7 +136,7 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
 fn is_succeeded(case: &Case<'_>) -> bool {
     let Case { scene, view, .. } = case;
     let Some((name, _)) = scene.server() else { return false };
-    let accepts = |process: &Process| scene.processes.asleep_in(process).iter().any(|call| call == "accept");
+    let accepts = |process: &Process| scene.sleeps_in(process, &["accept"]);
     let listeners = scene.listeners_of(view, name);
     let here = listeners.iter().filter(|socket| socket.pair.local.port() == scene.request.port);
     here.flat_map(|socket| scene.owners(view, socket.inode)).any(accepts)
@@ -215,9 +215,7 @@ fn falls_through(case: &Case<'_>) -> bool {
         return false;
     }
     let said = said(server);
-    let accepts = |process: &&Process| {
-        process.pid != server.pid && scene.processes.asleep_in(process).iter().any(|call| call == "accept")
-    };
+    let accepts = |process: &&Process| process.pid != server.pid && scene.sleeps_in(process, &["accept"]);
     let served = scene.known.values().any(|known| known.parent == server.pid);
     served && (scene.family(view, name).iter().any(accepts) || (said.contains("accept") && said.contains("bad file")))
 }
@@ -275,9 +273,7 @@ fn kept_open(case: &Case<'_>, peer: Option<&str>) -> Option<&'static str> {
     };
     if forks && kept && earlier(case).any(|action| matches!(action, Action::Exhaust { of: Scarce::Processes, .. })) {
         // There is no child that the parent could have left it to.
-        let reads = view
-            .process(server.pid)
-            .is_some_and(|process| scene.processes.asleep_in(process).iter().any(|call| call == "read"));
+        let reads = view.process(server.pid).is_some_and(|process| scene.sleeps_in(process, &["read"]));
         return Some(if reads { "fork-failure-taken-for-child" } else { "fork-failure-unnoticed" });
     }
     if forks && kept {
