@@ -265,11 +265,12 @@ impl Setting {
 
 impl Request {
     /// The port of one play. On the machine's own network connections of the last play still wait in TIME_WAIT, so
-    /// programs that take their port as an argument get a fresh one each time.
+    /// programs that take their port as an argument get a fresh one each time. One that is launched as inetd does needs
+    /// no argument: the runner listens for it.
     fn play_port(&self) -> u16 {
         let takes_port = |command: &[String]| command.iter().any(|word| word.contains("{port}"));
-        if self.port == 0 || self.isolation.has_own_network() || !takes_port(&self.server) || !takes_port(&self.client)
-        {
+        let server_takes_any = self.launch == Launch::Inetd || takes_port(&self.server);
+        if self.port == 0 || self.isolation.has_own_network() || !server_takes_any || !takes_port(&self.client) {
             return self.port;
         }
         free_port().unwrap_or(self.port)
