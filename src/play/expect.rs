@@ -103,9 +103,8 @@ impl Scene {
             (CheckKind::Receives(payload), Subject::Peer(name)) => Ok(self.receives(name, payload)),
             (CheckKind::Closed(how), Subject::Peer(name)) => Ok(self.closed(name, *how)),
             (CheckKind::Blocked(wanted), Subject::Peer(name)) => {
-                let (left, all) = self.peers.get(name).map_or((0, 0), |peer| peer.outbox.left());
-                let observed = format!("{left} of {all} bytes are still to be sent");
-                Ok(if (left > 0) == *wanted { Finding::Holds } else { Finding::NotYet(observed) })
+                let (held_up, observed) = self.held_up(name)?;
+                Ok(if held_up == *wanted { Finding::Holds } else { Finding::NotYet(observed) })
             }
             (CheckKind::Socket(states), _) => Ok(self.socket(subject, states, view, false)),
             (CheckKind::FarSocket(states), _) => Ok(self.socket(subject, states, view, true)),
@@ -164,6 +163,21 @@ impl Scene {
             Subject::Peer(name) | Subject::Program(name) => self.pair(name),
             Subject::Process(..) => None,
         }
+    }
+
+    /// Whether the other side does not take in what a peer has sent. With much memory all of it fits into the buffers.
+    fn held_up(&mut self, name: &str) -> Result<(bool, String), Outcome> {
+        let Some(peer) = self.peers.get(name) else { return Ok((false, "there is no such peer".into())) };
+        let ((left, all), far) = (peer.outbox.left(), peer.pair.reversed());
+        if left > 0 {
+            return Ok((true, format!("{left} of {all} bytes are still to be sent")));
+        }
+        let unread = self.list_sockets()?.iter().find(|socket| socket.pair == far).map_or(0, |socket| socket.unread);
+        let observed = match unread {
+            0 => format!("all {all} bytes went out, and the other side has read them"),
+            _ => format!("all {all} bytes went out, and {unread} of them are not read"),
+        };
+        Ok((unread > 0, observed))
     }
 
     fn socket(&self, subject: &Subject, states: &[TcpState], view: &View, far: bool) -> Finding {

@@ -89,7 +89,7 @@ pub const CHECKS: &[CheckRow] = &[
         name: "blocked",
         value: Kind::Flag,
         on: On::Peer,
-        about: "Whether some of what was sent with `wait = false` finds no room in the buffers, at rest.",
+        about: "Whether the other side does not take in what was sent with `wait = false`, at rest: some of it finds no room in the buffers, or waits there unread.",
         build: |fields| fields.flag("blocked").map(CheckKind::Blocked),
     },
     CheckRow {
