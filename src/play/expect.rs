@@ -40,6 +40,10 @@ pub fn manner(check: &CheckKind) -> Manner {
             Manner::Lasts
         }
         CheckKind::Closed(Closed::No) | CheckKind::Running(true) => Manner::Lasts,
+        // Who is about to close still has it.
+        CheckKind::Socket(states) | CheckKind::FarSocket(states) if states.contains(&TcpState::Established) => {
+            Manner::Settles
+        }
         // One that never rests is asleep for a moment, too.
         CheckKind::State(letters) if letters.iter().any(|letter| matches!(letter, 'S' | 'D')) => Manner::Settles,
         CheckKind::AsleepIn(_)
