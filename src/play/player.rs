@@ -1,13 +1,18 @@
 //! The player: the process that plays one scenario.
 
+use std::time::Duration;
+
 use super::diagnosis::diagnose;
 use super::quiet::QUIET;
 use super::scene::{Scene, View};
-use super::steps::{Miss, Stop};
+use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Failure, Outcome};
 use super::watch::{Finding, Manner};
-use crate::scenario::{Action, Scenario, Source, Target, Timing, parse};
+use crate::scenario::{Action, CheckKind, Scenario, Source, Target, Timing, parse};
 use crate::stage::{Record, Request, Surroundings, Task};
+
+/// How long an answer that is wrong may go on, for the sake of the diagnosis: a flood has no end.
+const REST_OF_AN_ANSWER: Duration = Duration::from_millis(20);
 
 /// Plays a request; events go to `tell` as they happen, and the returned record is the last one.
 pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record) + 'static) -> Record {
@@ -87,12 +92,20 @@ impl Scene {
 
     fn fail(&mut self, scenario: &Scenario, miss: &Miss, place: Option<(usize, std::ops::Range<usize>)>) -> Outcome {
         self.pump();
-        if self.peers.values().any(|peer| peer.ended.is_some()) {
+        let aftermath = if self.peers.values().any(|peer| peer.ended.is_some()) {
             // A process that dies closes its sockets before it can be seen how it has ended.
-            let settled = |_: &mut Scene, _: Option<&View>| Ok(Finding::Holds);
-            if let Err(error) = self.watch(Manner::Settles, Timing::Within(QUIET), false, settled) {
-                return error;
-            }
+            QUIET
+        } else if matches!(miss.topic, Topic::Check(CheckKind::Receives(_) | CheckKind::Stdout(_), _)) {
+            // What follows the first wrong byte tells what was done to the others.
+            REST_OF_AN_ANSWER
+        } else {
+            Duration::ZERO
+        };
+        let settled = |_: &mut Scene, _: Option<&View>| Ok(Finding::Holds);
+        if !aftermath.is_zero()
+            && let Err(error) = self.watch(Manner::Settles, Timing::Within(aftermath), false, settled)
+        {
+            return error;
         }
         let view = match self.look() {
             Ok(view) => view,
