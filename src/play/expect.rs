@@ -32,7 +32,7 @@ impl Subject {
 }
 
 /// When a check counts, if the step does not say.
-pub fn manner(check: &CheckKind) -> Manner {
+pub fn manner(check: &CheckKind, subject: &Subject) -> Manner {
     match check {
         CheckKind::Receives(payload) | CheckKind::Stdout(payload) | CheckKind::Stderr(payload)
             if payload.is_empty() =>
@@ -40,8 +40,10 @@ pub fn manner(check: &CheckKind) -> Manner {
             Manner::Lasts
         }
         CheckKind::Closed(Closed::No) | CheckKind::Running(true) => Manner::Lasts,
-        // Who is about to close still has it.
-        CheckKind::Socket(states) | CheckKind::FarSocket(states) if states.contains(&TcpState::Established) => {
+        // A client that is about to close still has it.
+        CheckKind::Socket(states) | CheckKind::FarSocket(states)
+            if states.contains(&TcpState::Established) && matches!(subject, Subject::Program(_)) =>
+        {
             Manner::Settles
         }
         // One that never rests is asleep for a moment, too.

@@ -170,14 +170,15 @@ impl Scene {
             );
         }
         // Neighbours that are looked at in the same manner are looked at together.
-        for group in all.chunk_by(|(one, _), (other, _)| groups(one, other)) {
+        for group in all.chunk_by(groups) {
             self.expect_all(group, timing)?;
         }
         Ok(())
     }
 
     fn expect_all(&mut self, group: &[(&Check, Subject)], timing: Timing) -> Result<(), Stop> {
-        let how = manner(&group[0].0.kind);
+        let (check, subject) = &group[0];
+        let how = manner(&check.kind, subject);
         let wants_view = group.iter().any(|(check, subject)| wants_view(&check.kind, subject));
         let mut failing = 0;
         let waited = self.watch(how, timing, wants_view, |scene, view| {
@@ -202,6 +203,6 @@ impl Scene {
 }
 
 /// What settles can be taken in one look; what arrives is taken out as it comes, one after another.
-fn groups(one: &Check, other: &Check) -> bool {
-    manner(&one.kind) == Manner::Settles && manner(&other.kind) == Manner::Settles
+fn groups(one: &(&Check, Subject), other: &(&Check, Subject)) -> bool {
+    [one, other].into_iter().all(|(check, subject)| manner(&check.kind, subject) == Manner::Settles)
 }

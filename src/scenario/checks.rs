@@ -96,14 +96,14 @@ pub const CHECKS: &[CheckRow] = &[
         name: "socket",
         value: Kind::SomeOf(STATES),
         on: On::Endpoint,
-        about: "The TCP state of this end, as netstat shows it; `gone`: no such socket. ESTABLISHED is looked at at rest: who is about to close has it still.",
+        about: "The TCP state of this end, as netstat shows it; `gone`: no such socket. A client's ESTABLISHED is looked at at rest: one that is about to close has it still.",
         build: |fields| fields.states("socket").map(CheckKind::Socket),
     },
     CheckRow {
         name: "far_socket",
         value: Kind::SomeOf(STATES),
         on: On::Endpoint,
-        about: "The TCP state of the other end; ESTABLISHED at rest.",
+        about: "The TCP state of the other end.",
         build: |fields| fields.states("far_socket").map(CheckKind::FarSocket),
     },
     CheckRow {
