@@ -20,7 +20,7 @@ NEVER = [
 ]
 # Executed only with --all: .ci/run has them, or they take long.
 COSTLY = [
-    (r"\bci/(lint|test|bench|lowest-rung|check-\w+|release (?!--tag))", "ask for it with --all"),
+    (r"\bci/(lint|test|bench|lowest-rung|steady|check-\w+|release (?!--tag))", "ask for it with --all"),
     (r"\bcargo (run|test)\b", "ask for it with --all"),
 ]
 
@@ -34,6 +34,7 @@ def main(clone, folder, cache, *options):
         check(machine, clone, checks)
         checks.that(f"{check.__name__}: some step was executed", machine.executed > before)
         print(flush=True)
+    steady(clone, checks)
     for path in [*clone.glob(".github/workflows/*.yml"), *clone.glob("docs/*.yml")]:
         every_job_is_bounded(clone, path, checks)
     return checks.report()
@@ -106,6 +107,15 @@ def sharded(machine, clone, checks):
         checks.same(f"classroom-sharded.yml: {fixture}: shards", len(jobs["play"].steps), 3)
         checks.same(f"classroom-sharded.yml: {fixture}", jobs["merge"].conclusion, conclusion)
         checks.same(f"classroom-sharded.yml: {fixture}: verdict", outputs(jobs["merge"]).get("verdict"), verdict)
+
+
+def steady(clone, checks):
+    """No part is forgotten. The repeats themselves take hours."""
+    job = load(clone / ".github/workflows/steady.yml")["jobs"]["repeat"]
+    parts = job["strategy"]["matrix"]["part"]
+    checks.same("steady.yml: the parts", parts, list(range(1, len(parts) + 1)))
+    wanted = f'ci/steady "${{{{ matrix.part }}}}/{len(parts)}"'
+    checks.that(f"steady.yml: no step is {wanted}", any(step.get("run") == wanted for step in job["steps"]))
 
 
 def every_job_is_bounded(clone, path, checks):
