@@ -153,11 +153,17 @@ fn a_port_that_somebody_else_has_is_not_the_subjects_fault() {
 #[test]
 fn a_client_that_crashes_is_said_to_have_crashed() {
     let folder = folder();
-    let client = compile(folder.path(), "client", CRASHER);
+    // With a port of its own, where the network is shared with the other tests.
+    let client = compile(folder.path(), "client", CRASHER) + " {host} {port}";
     let (code, document) = report(&["--client", &client, "echo/one-line-through-the-client"]);
     let scenario = only(&document);
     assert_eq!((code, text(&scenario["verdict"])), (1, "fail"), "{scenario:#}");
     assert!(scenario.to_string().contains("SIGABRT"), "{scenario:#}");
+}
+
+/// A reference server that has its port for good: where the network is shared, others get a fresh one for each play.
+fn on_port(model: &str, port: u16) -> String {
+    reference(model).replace("{port}", &port.to_string())
 }
 
 /// Runs the command in a folder with this manifest.
@@ -173,8 +179,8 @@ fn with_manifest(manifest: &str, words: &[&str]) -> (std::process::Output, tempf
 fn a_manifest_holds_the_options() {
     let manifest = format!(
         "filter = [\"startup/server-listens\"]\nreport = [\"json\"]\nport = 4321\njobs = 1\n\
-         [server]\ncommand = '{}'\nmodel = 'thread'\n[client]\ncommand = '{FORKSPEC} reference client {{host}} {{port}}'\n",
-        reference("server")
+         [server]\ncommand = '{}'\nmodel = 'thread'\n[client]\ncommand = '{FORKSPEC} reference client {{host}} 4321'\n",
+        on_port("server", 4321)
     );
     let (output, _folder) = with_manifest(&manifest, &[]);
     assert_eq!(status(&output), 0, "{}", both(&output));
@@ -187,7 +193,7 @@ fn a_manifest_holds_the_options() {
 #[test]
 fn the_command_line_wins_over_the_manifest() {
     let manifest = "filter = [\"echo\"]\nport = 4321\nreport = [\"carrier-pigeon=x\", \"json\"]\n[server]\ncommand = './no-such-program'\n";
-    let words = ["--server", &reference("event"), "--port", "4322", "--report", "json", "startup/server-listens"];
+    let words = ["--server", &on_port("event", 4322), "--port", "4322", "--report", "json", "startup/server-listens"];
     let (output, _folder) = with_manifest(manifest, &words);
     assert_eq!(status(&output), 0, "{}", both(&output));
     let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON report");
