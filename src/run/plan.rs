@@ -42,10 +42,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The order in which to begin: what takes long first, so that no job waits for the last one.
-    pub fn longest_first(&self) -> Vec<usize> {
+    /// The order in which to begin with so many threads: what takes long first, so that none waits for the last one. One
+    /// alone plays them as they are listed, and each result can be shown at once.
+    pub fn order(&self, threads: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.scenarios.len()).collect();
-        order.sort_by_key(|index| std::cmp::Reverse(effort(&self.scenarios[*index])));
+        if threads > 1 {
+            order.sort_by_key(|index| std::cmp::Reverse(effort(&self.scenarios[*index])));
+        }
         order
     }
 

@@ -45,7 +45,7 @@ pub fn run(
     let slots = Slots::new(jobs);
     let threads = if own_network { jobs + MOST_WAITING } else { 1 };
     let next = AtomicUsize::new(0);
-    let order = plan.longest_first();
+    let order = plan.order(threads);
     let (sender, results) = mpsc::channel();
     let mut played: Vec<Option<Played>> = vec![None; plan.scenarios.len()];
     std::thread::scope(|scope| {
