@@ -20,7 +20,8 @@ use serde_json::Value;
 const LONG: &str = "2000";
 
 fn words(isolation: &str) -> Vec<&str> {
-    let mut words = vec!["run", "--repeat", LONG, "termination"];
+    // Those that begin with an f have several clients at once, so that there are several handlers.
+    let mut words = vec!["run", "--repeat", LONG, "termination/f"];
     if isolation != "any" {
         words.extend(["--isolation", isolation]);
     }

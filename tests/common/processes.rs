@@ -94,6 +94,12 @@ impl MarkedRun {
         self.namespaces.len()
     }
 
+    /// Whoever is in one of those namespaces.
+    fn inhabitants(&self) -> Vec<i32> {
+        let noted = |pid: &i32| namespace(*pid).is_some_and(|own| self.namespaces.contains(&own));
+        all().into_iter().filter(noted).collect()
+    }
+
     /// Looks until a condition holds, for a bounded time. Returns whether it does.
     pub fn until(&mut self, mut holds: impl FnMut(&mut MarkedRun) -> bool) -> bool {
         let since = Instant::now();
@@ -111,12 +117,10 @@ impl MarkedRun {
         let gone = self.until(|run| run.processes().is_empty());
         let left: Vec<String> = self.processes().into_iter().map(describe).collect();
         assert!(gone, "{what}: processes are left: {left:#?}");
-        let inhabited: Vec<String> = all()
-            .into_iter()
-            .filter(|pid| namespace(*pid).is_some_and(|own| self.namespaces.contains(&own)))
-            .map(describe)
-            .collect();
-        assert!(inhabited.is_empty(), "{what}: namespaces are inhabited: {inhabited:#?}");
+        // Of a process that is just ending nothing tells whose it is, but its namespace does.
+        let deserted = self.until(|run| run.inhabitants().is_empty());
+        let inhabitants: Vec<String> = self.inhabitants().into_iter().map(describe).collect();
+        assert!(deserted, "{what}: namespaces are inhabited: {inhabitants:#?}");
         let files: Vec<_> =
             fs::read_dir(self.temporary.path()).expect("it is there").flatten().map(|entry| entry.path()).collect();
         assert!(files.is_empty(), "{what}: files are left: {files:?}");
