@@ -224,3 +224,25 @@ fn several_reports_are_written_at_once() {
     }
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 4, "a temporary file is left");
 }
+
+#[test]
+fn the_last_lines_count_what_the_failures_name() {
+    let folder = folder();
+    let file = folder.path().join("report.json");
+    let json = format!("json={}", path(&file));
+    let words = ["run", "--server", "true", "startup", "termination", "--report", "terminal", "--report", &json];
+    let told = stdout(&output(&words));
+    let report: Value = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("it is whole");
+    let failures: Vec<&Value> =
+        report["scenarios"].as_array().expect("a list").iter().map(|one| &one["failure"]).collect();
+    let failures: Vec<&Value> = failures.into_iter().filter(|failure| !failure.is_null()).collect();
+    let named = |defect: &Value| failures.iter().filter(|failure| failure["defect"] == *defect).count();
+    let first =
+        failures.iter().map(|failure| &failure["defect"]).find(|defect| !defect.is_null()).expect("one is named");
+    let (_, foot) = told.split_once("Where to begin: ").expect("there are many failures");
+    let line = format!("{:>5} × {} ", named(first), text(first));
+    assert!(foot.contains(&line), "{line:?} in {foot}");
+
+    let few = stdout(&output(&["run", "--server", "true", "startup/server-listens"]));
+    assert!(!few.contains("Where to begin"), "{few}");
+}
