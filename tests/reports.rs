@@ -233,9 +233,8 @@ fn the_last_lines_count_what_the_failures_name() {
     let words = ["run", "--server", "true", "startup", "termination", "--report", "terminal", "--report", &json];
     let told = stdout(&output(&words));
     let report: Value = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("it is whole");
-    let failures: Vec<&Value> =
-        report["scenarios"].as_array().expect("a list").iter().map(|one| &one["failure"]).collect();
-    let failures: Vec<&Value> = failures.into_iter().filter(|failure| !failure.is_null()).collect();
+    let scenarios = report["scenarios"].as_array().expect("a list").iter();
+    let failures: Vec<&Value> = scenarios.map(|one| &one["failure"]).filter(|failure| !failure.is_null()).collect();
     let named = |defect: &Value| failures.iter().filter(|failure| failure["defect"] == *defect).count();
     let first =
         failures.iter().map(|failure| &failure["defect"]).find(|defect| !defect.is_null()).expect("one is named");
