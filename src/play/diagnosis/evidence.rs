@@ -1,7 +1,7 @@
 //! What a miss looks like from outside, whatever the scenario is about.
 
 use crate::catalogue::Sign;
-use crate::observe::{End, Process};
+use crate::observe::{End, Process, Socket};
 use crate::play::expect::Subject;
 use crate::play::peer::Ended;
 use crate::play::scene::{Scene, View};
@@ -108,10 +108,15 @@ fn compare(came: &[u8], payload: &Payload) -> (usize, bool) {
     (matched, matched < came.len())
 }
 
-/// Whether no process has accepted this peer's connection.
-pub fn is_unserved(scene: &Scene, view: &View, peer: &str) -> bool {
-    let socket = scene.pair(peer).and_then(|pair| view.socket(pair.reversed()));
-    socket.is_some_and(|socket| socket.inode == 0 && socket.state != TcpState::TimeWait)
+/// Whether no process has accepted this peer's or client's connection.
+pub fn is_unserved(scene: &Scene, view: &View, name: &str) -> bool {
+    let socket = scene.pair(name).and_then(|pair| view.socket(pair.reversed()));
+    socket.is_some_and(waits_for_accept)
+}
+
+/// Whether a connection is in its listening socket's queue: one that was accepted and closed has left these states.
+pub fn waits_for_accept(socket: &Socket) -> bool {
+    socket.inode == 0 && matches!(socket.state, TcpState::Established | TcpState::CloseWait)
 }
 
 /// Whether something came back on this peer's connection before.

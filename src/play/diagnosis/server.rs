@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone, was_disturbed};
 use super::echo::{changed, received};
-use super::evidence::is_unserved;
+use super::evidence::{Evidence, is_unserved, listens_in_vain, waits_for_accept};
 use crate::catalogue::Sign;
 use crate::observe::{DescriptorKind, End, Process};
 use crate::play::expect::Subject;
@@ -37,7 +37,7 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
             Sign::Open => kept_open(case, None),
             Sign::Refused if listener_is_shut(case) => Some("child-shuts-listener-down"),
             Sign::Refused if !case.miss.observed.contains("backlog") => one_address_only(case),
-            _ if connects => unserved(case),
+            _ if connects || matches!(case.miss.topic, Topic::Send) => unserved(case),
             _ => None,
         };
     };
@@ -58,6 +58,19 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
         (CheckKind::Exits(_), Subject::Program(name)) if serves_elsewhere(case, name) => Some("bind-error-ignored"),
         (CheckKind::Receives(payload), Subject::Peer(name)) if !accepted_by_us(case.scenario, name) => {
             received(case, name, payload.bytes())
+        }
+        (
+            CheckKind::FarSocket(_) | CheckKind::Closed(_) | CheckKind::Stdout(_),
+            Subject::Peer(name) | Subject::Program(name),
+        ) if is_unserved(scene, view, name) && !accepted_by_us(case.scenario, name) => unserved(case),
+        // It has read what the reference client has sent, and waits for more.
+        (CheckKind::Stdout(_), Subject::Program(name))
+            if case.evidence == Evidence { sign: Sign::Silence, matched: 0 }
+                && !scene.request.judged.contains(&Role::Client)
+                && scene.programs.get(name).is_some_and(|client| client.stdout.received() == 0)
+                && listens_in_vain(scene, view, name).is_some() =>
+        {
+            Some("echo-one-behind")
         }
         // An honest client prints what the server has sent.
         (CheckKind::Stdout(_), Subject::Program(_)) => case.change().map(changed),
@@ -294,9 +307,8 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
     if process.state == 'T' {
         return None;
     }
-    let waiting = |socket: &&crate::observe::Socket| socket.pair.local.port() == port && socket.inode == 0;
-    let not_accepted = view.sockets.iter().filter(waiting).any(|socket| socket.state == TcpState::Established);
-    if !not_accepted {
+    let waits = view.sockets.iter().any(|socket| socket.pair.local.port() == port && waits_for_accept(socket));
+    if !waits {
         return None;
     }
     let asleep = scene.processes.asleep_in(process);
