@@ -14,6 +14,7 @@ mod player;
 mod probe;
 mod program;
 mod quiet;
+mod room;
 mod scene;
 mod start;
 mod steps;

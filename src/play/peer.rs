@@ -14,7 +14,7 @@ use nix::sys::socket::{
 
 use super::capture::Capture;
 use super::outbox::Outbox;
-use super::superserver::{Room, widen};
+use super::room::Room;
 use crate::observe::Pair;
 
 /// The most that one turn reads from one endpoint, so that no flood keeps the player from everything else.
@@ -184,7 +184,7 @@ impl Peer {
         self.reading = true;
         if let Some(stream) = &self.stream {
             // A connection that was reset takes no options any more on some systems; nothing comes there either.
-            let _ = widen(stream);
+            let _ = Room::widen(stream);
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl Scene {
     }
 
     /// Who leaves with all its answers leaves a server at rest: whether the server was just about to call accept, or had
-    /// done so, would be luck. And a handler that a later step is about is found while its connection is there.
+    /// done so, would be luck; one that spins never rests. And a handler that a later step is about is found while its connection is there.
     fn prepare(&mut self, scenario: &Scenario, action: &Action) -> Result<(), Stop> {
         let ending = match action {
             Action::Close { peers } | Action::HalfClose { peers } | Action::Reset { peers } => peers.clone(),
@@ -92,18 +92,16 @@ impl Scene {
 
     fn fail(&mut self, scenario: &Scenario, miss: &Miss, place: Option<(usize, std::ops::Range<usize>)>) -> Outcome {
         self.pump();
-        let aftermath = if self.peers.values().any(|peer| peer.ended.is_some()) {
+        let aftermath = match miss.topic {
             // A process that dies closes its sockets before it can be seen how it has ended.
-            QUIET
-        } else if matches!(miss.topic, Topic::Check(CheckKind::Receives(_) | CheckKind::Stdout(_), _)) {
+            _ if self.peers.values().any(|peer| peer.ended.is_some()) => Some(QUIET),
             // What follows the first wrong byte tells what was done to the others.
-            REST_OF_AN_ANSWER
-        } else {
-            Duration::ZERO
+            Topic::Check(CheckKind::Receives(_) | CheckKind::Stdout(_), _) => Some(REST_OF_AN_ANSWER),
+            _ => None,
         };
         let settled = |_: &mut Scene, _: Option<&View>| Ok(Finding::Holds);
-        if !aftermath.is_zero()
-            && let Err(error) = self.watch(Manner::Settles, Timing::Within(aftermath), false, settled)
+        if let Some(time) = aftermath
+            && let Err(error) = self.watch(Manner::Settles, Timing::Within(time), false, settled)
         {
             return error;
         }

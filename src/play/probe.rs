@@ -26,7 +26,7 @@ impl Scene {
             Err(Stop::Miss(_)) => None,
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let spins = handlers_spin || self.quiet.running().iter().any(|task| before.contains(task));
+        let spins = handlers_spin || self.quiet.runs_one_of(&before);
         Ok(ProbeResult { model: Some(model), ordinary, spins, ..ProbeResult::default() })
     }
 
@@ -82,7 +82,7 @@ impl Scene {
         let spin = !busy.is_empty() && {
             self.exchange(&first)?;
             self.settle()?;
-            self.quiet.running().iter().any(|task| busy.contains(task))
+            self.quiet.runs_one_of(&busy)
         };
         self.act(&Action::Close { peers: both })?;
         self.settle()?;

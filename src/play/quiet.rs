@@ -12,30 +12,33 @@ pub const QUIET: Duration = Duration::from_millis(300);
 struct Circles {
     lasting: Duration,
     deeds: Deeds,
-    /// The least processor time of each, if all of them together need use no more than one alone would.
-    shared: Option<Duration>,
+    /// Many tasks share the processor time that one alone has to use; each uses at least so much.
+    least: Duration,
 }
 
 impl Circles {
     const fn new(lasting: u64, sleeps: u64, used: u64) -> Circles {
-        let deeds = Deeds { sleeps, used: Duration::from_millis(used), unseen: false };
-        Circles { lasting: Duration::from_millis(lasting), deeds, shared: None }
+        let used = Duration::from_millis(used);
+        let deeds = Deeds { sleeps, used, unseen: false };
+        Circles { lasting: Duration::from_millis(lasting), deeds, least: used }
     }
 
     const fn shared(self, least: u64) -> Circles {
-        Circles { shared: Some(Duration::from_millis(least)), ..self }
+        Circles { least: Duration::from_millis(least), ..self }
+    }
+
+    const fn unseen(self) -> Circles {
+        Circles { deeds: Deeds { unseen: true, ..self.deeds }, ..self }
     }
 
     /// What each of so many tasks must have done.
     fn deeds_of(&self, tasks: u32) -> Deeds {
-        let used = self.shared.map_or(self.deeds.used, |least| (self.deeds.used / tasks.max(1)).max(least));
-        Deeds { used, ..self.deeds }
+        Deeds { used: (self.deeds.used / tasks.max(1)).max(self.least), ..self.deeds }
     }
 }
 
 /// What holds is believed after these: a sleeper may act when it wakes, so it must have woken.
-const LONG: Circles =
-    Circles { lasting: QUIET, deeds: Deeds { sleeps: 1, used: Duration::from_millis(50), unseen: true }, shared: None };
+const LONG: Circles = Circles::new(QUIET.as_millis() as u64, 1, 50).unseen();
 /// Sooner, if nothing is under way between sockets.
 const SHORT: Circles = Circles::new(50, 3, 25);
 /// The same for a server that is known to keep a processor busy with nothing to do: its circles are short, and many tasks
@@ -106,6 +109,11 @@ impl Quiet {
     /// The tasks that were running when they were looked at last.
     pub fn running(&self) -> Vec<i32> {
         self.last().iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
+    }
+
+    /// Whether one of these tasks was running when it was looked at last.
+    pub fn runs_one_of(&self, tasks: &[i32]) -> bool {
+        self.running().iter().any(|task| tasks.contains(task))
     }
 
     /// Whether what does not hold will not, if nothing is under way between sockets. If nobody moves, rest will be seen.

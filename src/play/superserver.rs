@@ -5,15 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::PollFlags;
-use nix::sys::socket::{AddressFamily, Backlog, SockaddrStorage, bind, getsockopt, listen, setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, Backlog, SockaddrStorage, bind, listen, setsockopt, sockopt};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::peer::tcp_socket;
 use super::program::Program;
+use super::room::Room;
 use super::scene::Scene;
 use crate::scenario::Limits;
-use crate::stage::{Console, Spawn, allow_window, announce_segments, spawn};
+use crate::stage::{Console, Spawn, spawn};
 
 /// It and what it started.
 #[derive(Debug)]
@@ -26,44 +27,6 @@ pub struct Superserver {
     limits: Limits,
     children: Vec<Pid>,
 }
-
-/// How much may be under way to a socket that is not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// As much as the kernel sees fit.
-    Usual,
-    /// Some kilobytes. The other side's send buffer grows with the segments that are announced to it, so these are as
-    /// small as every IPv4 host must accept (RFC 9293 §3.7.1).
-    Little,
-}
-
-impl Room {
-    /// To be called before listen or connect: accepted sockets inherit what is set, and the handshake announces it
-    /// (UNPv1 §7.5, §7.9).
-    pub fn furnish(self, descriptor: &OwnedFd) -> nix::Result<()> {
-        if self == Room::Little {
-            setsockopt(descriptor, sockopt::RcvBuf, &SMALL_WINDOW)?;
-            setsockopt(descriptor, sockopt::SndBuf, &SMALL_BUFFER)?;
-            announce_segments(descriptor, SMALL_SEGMENT)?;
-        }
-        Ok(())
-    }
-}
-
-/// Lets more be under way to a socket that had little room: it is read again, and what was held up comes soon.
-pub fn widen(socket: &impl AsFd) -> nix::Result<()> {
-    // The kernel doubles what it is asked for (socket(7)).
-    if getsockopt(socket, sockopt::RcvBuf)? <= SMALL_WINDOW * 2 {
-        setsockopt(socket, sockopt::RcvBuf, &WIDE_WINDOW)?;
-        allow_window(socket, WIDE_WINDOW)?;
-    }
-    Ok(())
-}
-
-const SMALL_WINDOW: usize = 4096;
-const WIDE_WINDOW: usize = 256 << 10;
-const SMALL_BUFFER: usize = 64 << 10;
-const SMALL_SEGMENT: u32 = 536;
 
 const ANY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const ANY_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);

@@ -265,7 +265,7 @@ fn causes(out: &mut String, document: &Document) {
         put(out, format_args!("{count:>5} × {:<30} {DIM}explained at {}{DIM:#}\n", plain(defect), plain(first)));
     }
     if named.len() > MOST_CAUSES {
-        put(out, format_args!("      and {} more causes\n", named.len() - MOST_CAUSES));
+        put(out, format_args!("      and {} more\n", named.len() - MOST_CAUSES));
     }
     if unnamed > 0 {
         put(out, format_args!("{unnamed:>5} × no cause is named; look at these when the others are mended\n"));

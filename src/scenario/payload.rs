@@ -43,15 +43,8 @@ impl Payload {
     pub fn bytes(&self) -> &Arc<Vec<u8>> {
         self.made.get_or_init(|| match &self.form {
             Form::Bytes(bytes) => Arc::new(bytes.clone()),
-            form => {
-                let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((_, bytes)) = made.iter().find(|(other, _)| other == form) {
-                    return bytes.clone();
-                }
-                let bytes = Arc::new(form.make());
-                made.push((form.clone(), bytes.clone()));
-                bytes
-            }
+            Form::Pattern(length) => self.form.once(|| pattern(*length)),
+            Form::Lines(count) => self.form.once(|| lines(*count)),
         })
     }
 
@@ -83,12 +76,15 @@ impl Payload {
 }
 
 impl Form {
-    fn make(&self) -> Vec<u8> {
-        match self {
-            Form::Bytes(bytes) => bytes.clone(),
-            Form::Pattern(length) => pattern(*length),
-            Form::Lines(count) => lines(*count),
+    /// The bytes that were made of it before, or else now.
+    fn once(&self, make: impl FnOnce() -> Vec<u8>) -> Arc<Vec<u8>> {
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = made.iter().find(|(form, _)| form == self) {
+            return bytes.clone();
         }
+        let bytes = Arc::new(make());
+        made.push((self.clone(), bytes.clone()));
+        bytes
     }
 }
 

@@ -1,12 +1,12 @@
 //! Which mistake of the catalogue is in what a server sends back.
 
 use super::case::{Case, half_closed, was_disturbed};
-use super::evidence::{Change, listens_in_vain, sent, was_answered};
+use super::evidence::{Change, is_unserved, listens_in_vain, sent, was_answered};
 use super::server::unserved;
 use crate::catalogue::Sign;
 use crate::observe::Process;
 use crate::play::scene::{Scene, View};
-use crate::scenario::Model;
+use crate::scenario::{Model, Role};
 
 /// What came back to a peer, or did not.
 pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> {
@@ -53,7 +53,22 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
     }
 }
 
-pub fn changed(change: Change) -> &'static str {
+/// What a client printed, or did not. An honest one prints what the server has sent.
+pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
+    let Case { scene, view, evidence, .. } = case;
+    let is_reference = !scene.request.judged.contains(&Role::Client);
+    let has_printed = scene.programs.get(client).is_none_or(|program| program.stdout.received() > 0);
+    match evidence.sign {
+        _ if is_unserved(scene, view, client) => unserved(case),
+        // The server has read what the client has sent, and waits for more.
+        Sign::Silence if is_reference && !has_printed && listens_in_vain(scene, view, client).is_some() => {
+            Some("echo-one-behind")
+        }
+        _ => case.change().map(changed),
+    }
+}
+
+fn changed(change: Change) -> &'static str {
     match change {
         Change::NulAfterLine => "nul-sent",
         Change::NulElsewhere | Change::WholeBuffer | Change::Twice => "extra-byte",

@@ -3,8 +3,8 @@
 use nix::sys::signal::Signal;
 
 use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone, was_disturbed};
-use super::echo::{changed, received};
-use super::evidence::{Evidence, is_unserved, listens_in_vain, waits_for_accept};
+use super::echo::{printed, received};
+use super::evidence::{is_unserved, waits_for_accept};
 use crate::catalogue::Sign;
 use crate::observe::{DescriptorKind, End, Process};
 use crate::play::expect::Subject;
@@ -59,21 +59,7 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
         (CheckKind::Receives(payload), Subject::Peer(name)) if !accepted_by_us(case.scenario, name) => {
             received(case, name, payload.bytes())
         }
-        (
-            CheckKind::FarSocket(_) | CheckKind::Closed(_) | CheckKind::Stdout(_),
-            Subject::Peer(name) | Subject::Program(name),
-        ) if is_unserved(scene, view, name) && !accepted_by_us(case.scenario, name) => unserved(case),
-        // It has read what the reference client has sent, and waits for more.
-        (CheckKind::Stdout(_), Subject::Program(name))
-            if case.evidence == Evidence { sign: Sign::Silence, matched: 0 }
-                && !scene.request.judged.contains(&Role::Client)
-                && scene.programs.get(name).is_some_and(|client| client.stdout.received() == 0)
-                && listens_in_vain(scene, view, name).is_some() =>
-        {
-            Some("echo-one-behind")
-        }
-        // An honest client prints what the server has sent.
-        (CheckKind::Stdout(_), Subject::Program(_)) => case.change().map(changed),
+        (CheckKind::Stdout(_), Subject::Program(name)) => printed(case, name),
         _ if falls_through(case) => Some("child-falls-through"),
         (_, Subject::Peer(name)) if case.evidence.sign == Sign::Open && !accepted_by_us(case.scenario, name) => {
             kept_open(case, Some(name))
