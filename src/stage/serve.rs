@@ -28,10 +28,9 @@ pub fn enter(isolation: Isolation, player: impl Fn(Request, Surroundings) -> Rec
     platform::close_inherited();
     std::panic::set_hook(Box::new(|info| tell(&Record::Panicked(info.to_string()))));
     platform::die_with_parent();
-    if isolation == Isolation::None {
-        // A Ctrl-C is for the runner: it has this process end what it has made.
-        let _ = nix::unistd::setsid();
-    }
+    // A Ctrl-C is for the runner: it has this process end what it has made. And where the scheduler shares processors
+    // among sessions (sched(7), autogroup), what other jobs do is not held against this one.
+    let _ = nix::unistd::setsid();
     if let Err(why) = platform::prepare(isolation) {
         refuse(why);
     }

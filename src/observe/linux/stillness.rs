@@ -1,6 +1,7 @@
 //! Whether the tasks of the stage can run by themselves.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -152,22 +153,26 @@ impl ProcessTable {
         if status.state == 'D' && !call.awaits_child() {
             return Err(Moves::seen("is in state D"));
         }
-        self.stays_in(process, call, folder, horizon).map_err(|why| Moves { why, unseen: false })
+        self.stays_in(process, call, folder, horizon)
     }
 
     /// Whether a call sleeps until nobody waits any more.
-    fn stays_in(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<Sleep, String> {
+    fn stays_in(&self, process: &Process, call: Call, folder: &str, horizon: Horizon) -> Result<Sleep, Moves> {
         let name = call.family().unwrap_or("some call");
         let receiving = match call.patience() {
             Patience::Unlimited => return Ok(Sleep::Endless),
             Patience::Limited if restarted_poll(call, folder) => return Ok(Sleep::Endless),
             Patience::Limited if sleeps_long(process, call, horizon) => return Ok(Sleep::Long),
-            Patience::Limited => return Err(format!("sleeps in {name}, perhaps for a time")),
+            Patience::Limited => return Err(Moves::seen(&format!("sleeps in {name}, perhaps for a time"))),
             Patience::Receiving => true,
             Patience::Sending => false,
         };
         let number = call.arguments[0] as i32;
-        let unseen = |_| format!("sleeps in {name} on descriptor {number}, which cannot be looked into");
+        let unseen = |error: io::Error| Moves {
+            why: format!("sleeps in {name} on descriptor {number}, which cannot be looked into"),
+            // Another thread has closed it: what it was is not to be had any more.
+            unseen: error.kind() == ErrorKind::NotFound,
+        };
         let link = std::fs::read_link(format!("/proc/{}/fd/{number}", process.seen_as)).map_err(unseen)?;
         if !link.to_string_lossy().starts_with("socket:") {
             return Ok(Sleep::Endless);
@@ -183,7 +188,7 @@ impl ProcessTable {
         match length {
             Duration::ZERO => Ok(Sleep::Endless),
             length if horizon.is_within_sleep(length) => Ok(Sleep::Long),
-            _ => Err(format!("sleeps in {name} on a socket with a time-out")),
+            _ => Err(Moves::seen(&format!("sleeps in {name} on a socket with a time-out"))),
         }
     }
 
