@@ -8,11 +8,21 @@ use super::verdict::{Outcome, ProbeResult};
 use super::watch::Waited;
 use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timing};
 
+/// Who keeps a processor busy while there is nothing to do.
+#[derive(Default)]
+struct Busy {
+    /// The tasks that did so when the stage was looked at last.
+    tasks: Vec<i32>,
+    /// One has gone on with that when its client had said something, and was silent again.
+    handlers_spin: bool,
+}
+
 impl Scene {
     /// Starts the server and watches how it handles two clients.
     pub fn probe(&mut self) -> Result<ProbeResult, Outcome> {
-        let (model, handlers_spin) = match self.observe_model() {
-            Ok(observed) => observed,
+        let mut busy = Busy::default();
+        let model = match self.observe_model(&mut busy) {
+            Ok(model) => model,
             Err(Stop::Miss(miss)) => {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
                 let never_listens = matches!(miss.topic, Topic::Start);
@@ -20,18 +30,26 @@ impl Scene {
             }
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let before = self.quiet.running();
         let ordinary = match self.ordinary() {
             Ok(ordinary) => Some(ordinary),
             Err(Stop::Miss(_)) => None,
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let spins = handlers_spin || self.quiet.runs_one_of(&before);
+        let spins = busy.handlers_spin || self.quiet.runs_one_of(&busy.tasks);
         Ok(ProbeResult { model: Some(model), ordinary, spins, ..ProbeResult::default() })
     }
 
-    /// The model, and whether a handler keeps a processor busy while its client is silent.
-    fn observe_model(&mut self) -> Result<(Model, bool), Stop> {
+    /// Settles, and from the second time on knows who has kept a processor busy with nothing to do: what is left of the
+    /// probe waits for that one no longer than a play does.
+    fn settle_and_see(&mut self, busy: &mut Busy) -> Result<bool, Stop> {
+        self.settle()?;
+        let spins = self.quiet.runs_one_of(&busy.tasks);
+        self.request.spins |= spins;
+        busy.tasks = self.quiet.running();
+        Ok(spins)
+    }
+
+    fn observe_model(&mut self, busy: &mut Busy) -> Result<Model, Stop> {
         self.act(&Action::Start(Start {
             role: Role::Server,
             name: "server".into(),
@@ -40,7 +58,7 @@ impl Scene {
             terminal: false,
             until_listening: true,
         }))?;
-        self.settle()?;
+        self.settle_and_see(busy)?;
         let before: Vec<Identity> =
             self.look()?.processes.iter().map(|process| (process.pid, process.started)).collect();
         let threads_before = self.threads()?;
@@ -77,16 +95,17 @@ impl Scene {
         } else {
             Model::Event
         };
-        self.settle()?;
-        let busy = self.quiet.running();
-        let spin = !busy.is_empty() && {
+        self.settle_and_see(busy)?;
+        if !busy.tasks.is_empty() {
             self.exchange(&first)?;
-            self.settle()?;
-            self.quiet.runs_one_of(&busy)
-        };
+            busy.handlers_spin = self.settle_and_see(busy)?;
+        }
         self.act(&Action::Close { peers: both })?;
-        self.settle()?;
-        Ok((model, spin))
+        self.settle_and_see(busy)?;
+        if !busy.tasks.is_empty() && !self.request.spins {
+            self.settle_and_see(busy)?;
+        }
+        Ok(model)
     }
 
     fn exchange(&mut self, peer: &str) -> Result<(), Stop> {

@@ -28,6 +28,8 @@ const MOST_EXTENSIONS: u32 = 10;
 /// The first and the longest pause between two looks, if nothing wakes us before.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+/// Who has waited for long may find out by so small a part of that later.
+const LONG_PART: u32 = 20;
 /// So many looks for something that arrives come before the first look for rest, which costs more.
 const LOOKS_BEFORE_REST: u32 = 3;
 /// A deadline counts only if there were about so many looks: a machine that stood still proves nothing. Where looks take
@@ -205,7 +207,7 @@ impl Scene {
             }
             self.wait(pause);
             if looks > 1 {
-                pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+                pause = (pause * 3 / 2).min(LONGEST_PAUSE.max(begun.elapsed() / LONG_PART));
             }
         }
     }

@@ -24,7 +24,7 @@ pub struct Slot<'s> {
 impl Slots {
     /// So many places.
     pub fn new(number: usize) -> Slots {
-        Slots { state: Mutex::new(State { free: number, busy: number }), one_is_free: Condvar::new() }
+        Slots { state: Mutex::new(State { free: number, busy: 2 * number }), one_is_free: Condvar::new() }
     }
 
     /// Waits for a place.

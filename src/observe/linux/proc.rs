@@ -131,7 +131,7 @@ fn read_process(pid: i32) -> Option<Process> {
 fn parse_stat(line: &str) -> Option<Process> {
     let (start, end) = (line.find('(')?, line.rfind(')')?);
     let pid = line[..start].trim().parse().ok()?;
-    let fields: Vec<&str> = line[end + 1..].split_whitespace().collect();
+    let fields: Vec<&str> = line[end + 1..].split_ascii_whitespace().collect();
     let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
     // fields[0] is field 3 of proc(5).
     let state = fields.first()?.chars().next()?;

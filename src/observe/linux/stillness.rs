@@ -112,7 +112,8 @@ impl ProcessTable {
             // It does nothing any more, and there may be hundreds of them.
             return each(process.seen_as, &Status::ENDED, Ok(Sleep::Endless));
         }
-        let tasks = task_ids(process.seen_as);
+        // What one thread has made since is in the next list, and it has run in between.
+        let tasks = if process.threads == 1 { vec![process.seen_as] } else { task_ids(process.seen_as) };
         if tasks.is_empty() {
             return Err(restless(process, "is going away"));
         }
@@ -285,22 +286,32 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// How many lines of the file we need.
+    const FIELDS: usize = 8;
+
     /// A zombie's, as far as it matters.
     const ENDED: Status = Status { state: 'Z', deliverable: 0, blocked: 0, caught: 0, voluntary: 0, involuntary: 0 };
 
     pub(super) fn parse(text: &str) -> Option<Status> {
-        let field =
-            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-        let mask = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
-        let pending = mask("SigPnd")? | mask("ShdPnd")?;
-        Some(Status {
-            state: field("State")?.chars().next()?,
-            deliverable: pending & !mask("SigBlk")? & !mask("SigIgn")?,
-            blocked: mask("SigBlk")?,
-            caught: mask("SigCgt")?,
-            voluntary: field("voluntary_ctxt_switches")?.parse().ok()?,
-            involuntary: field("nonvoluntary_ctxt_switches")?.parse().ok()?,
-        })
+        let mut status = Status::ENDED;
+        let (mut pending, mut ignored, mut found) = (0, 0, 0);
+        // Read at every look, of every task: in one pass.
+        for (name, value) in text.lines().filter_map(|line| line.split_once(":\t")) {
+            let mask = || u64::from_str_radix(value, 16).ok();
+            match name {
+                "State" => status.state = value.chars().next()?,
+                "SigPnd" | "ShdPnd" => pending |= mask()?,
+                "SigBlk" => status.blocked = mask()?,
+                "SigIgn" => ignored = mask()?,
+                "SigCgt" => status.caught = mask()?,
+                "voluntary_ctxt_switches" => status.voluntary = value.parse().ok()?,
+                "nonvoluntary_ctxt_switches" => status.involuntary = value.parse().ok()?,
+                _ => continue,
+            }
+            found += 1;
+        }
+        status.deliverable = pending & !status.blocked & !ignored;
+        (found == Status::FIELDS).then_some(status)
     }
 
     /// `Ok(true)`: asleep in a way that something may wake it from. `Ok(false)`: only the runner or another task can.
