@@ -50,6 +50,8 @@ pub struct Peer {
     pub outbox: Outbox,
     /// A FIN is to go out behind what is still to be sent.
     ending: bool,
+    /// It has connected, so that what comes answers what it has sent.
+    pub asks: bool,
     /// Whether it reads.
     pub reading: bool,
     /// How the other side ended the connection, if it did.
@@ -81,19 +83,19 @@ impl Peer {
             }
             Err(errno) => return Err(errno.into()),
         }
-        Peer::new(TcpStream::from(descriptor))
+        Peer::new(TcpStream::from(descriptor), true)
     }
 
     /// Accepts on a listening socket; `None` if no connection waits.
     pub fn accept(listener: &TcpListener) -> io::Result<Option<Peer>> {
         match listener.accept() {
-            Ok((stream, _)) => Peer::new(stream).map(Some),
+            Ok((stream, _)) => Peer::new(stream, false).map(Some),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn new(stream: TcpStream) -> io::Result<Peer> {
+    fn new(stream: TcpStream, asks: bool) -> io::Result<Peer> {
         stream.set_nonblocking(true)?;
         // What a scenario sends in two steps must not wait for an acknowledgment (Nagle, UNPv1 §7.9).
         stream.set_nodelay(true)?;
@@ -106,6 +108,7 @@ impl Peer {
             inbox: Capture::default(),
             outbox: Outbox::default(),
             ending: false,
+            asks,
             reading: true,
             ended: None,
             heard: Instant::now(),

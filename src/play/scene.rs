@@ -191,7 +191,8 @@ impl Scene {
             let turned = peer.turn(&mut self.scratch);
             moved |= turned;
             // More than was sent is no answer to anything.
-            traffic |= turned && peer.inbox.received() <= sent;
+            let asked = if peer.asks && peer.outbox.total > 0 { peer.outbox.total } else { sent };
+            traffic |= turned && peer.inbox.received() <= asked;
             match (before, peer.ended) {
                 (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
                 (None, Some(Ended::Reset)) => notes.push(format!("{name} gets ECONNRESET: a RST has come")),

@@ -2,6 +2,10 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+/// For each place, so many may be lent by plays whose subject keeps a processor busy: who waits for it to have done so for
+/// long enough had better not be the only one.
+const MOST_BUSY: usize = 2;
+
 /// The places for plays that use a processor.
 pub struct Slots {
     state: Mutex<State>,
@@ -24,7 +28,7 @@ pub struct Slot<'s> {
 impl Slots {
     /// So many places.
     pub fn new(number: usize) -> Slots {
-        Slots { state: Mutex::new(State { free: number, busy: 2 * number }), one_is_free: Condvar::new() }
+        Slots { state: Mutex::new(State { free: number, busy: MOST_BUSY * number }), one_is_free: Condvar::new() }
     }
 
     /// Waits for a place.
@@ -40,7 +44,7 @@ impl Slots {
 }
 
 impl Slot<'_> {
-    /// Lets another play have the place; if a processor is kept busy meanwhile, only as many do that as there are places.
+    /// Lets another play have the place; if a processor is kept busy meanwhile, only so many do that.
     pub fn lend(&mut self, busy: bool) {
         let mut state = self.slots.state();
         if !self.held || (busy && state.busy == 0) {
@@ -99,15 +103,19 @@ mod tests {
     }
 
     #[test]
-    fn places_with_a_busy_processor_are_lent_only_as_often_as_there_are_places() {
+    fn places_with_a_busy_processor_are_lent_only_so_often() {
         let slots = Slots::new(1);
-        let mut first = slots.take();
-        first.lend(true);
-        let mut second = slots.take();
-        second.lend(true);
+        let lend = || {
+            let mut slot = slots.take();
+            slot.lend(true);
+            slot
+        };
+        let mut lent: Vec<Slot<'_>> = (0..MOST_BUSY).map(|_| lend()).collect();
+        let mut last = slots.take();
+        last.lend(true);
         assert_eq!(slots.state().free, 0);
-        drop(first);
-        second.lend(true);
+        lent.pop();
+        last.lend(true);
         assert_eq!(slots.state().free, 1);
     }
 }
