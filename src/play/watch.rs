@@ -29,7 +29,7 @@ const MOST_EXTENSIONS: u32 = 10;
 const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(4);
 /// Who has waited for long may find out by so small a part of that later.
-const LONG_PART: u32 = 20;
+const LONG_PART: u32 = 10;
 /// So many looks for something that arrives come before the first look for rest, which costs more.
 const LOOKS_BEFORE_REST: u32 = 3;
 /// A deadline counts only if there were about so many looks: a machine that stood still proves nothing. Where looks take
@@ -181,10 +181,10 @@ impl Scene {
                     let starting = self.starting || (timing == Timing::Natural && self.awaits_client(begun)?);
                     let patience = if starting { patience.max(START_PATIENCE) } else { patience };
                     let gives_up = starting || timing == Timing::Natural;
-                    let enough = since.elapsed() >= patience || (gives_up && self.waits_in_vain(starting)?);
                     let few_suffice =
                         since.elapsed() >= patience.min(PATIENCE) * LONG_LOOKS && looks >= FEWEST_LONG_LOOKS;
-                    ends = enough && (looks >= FEWEST_LOOKS || few_suffice);
+                    let late = since.elapsed() >= patience && (looks >= FEWEST_LOOKS || few_suffice);
+                    ends = late || (gives_up && self.waits_in_vain(starting)?);
                     if ends && has_ended {
                         let why = rest.restless();
                         let waited = since.elapsed().as_millis();

@@ -16,7 +16,7 @@ use crate::scenario::{Role, Scenario, applies};
 use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task};
 
 /// How many plays may wait for a deadline beside those that use the processors.
-const MOST_WAITING: usize = 14;
+const MOST_WAITING: usize = 20;
 
 /// Why nothing could be played.
 #[derive(Debug, thiserror::Error)]
