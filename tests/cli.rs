@@ -29,6 +29,7 @@ use serde_json::Value;
 #[case::report_in_no_folder(&["startup", "--report", "json=no/such/folder/report.json"], 3)]
 #[case::nothing_to_run(&["run", "no-such-chapter"], 4)]
 #[case::nothing_to_list(&["list", "no-such-chapter"], 4)]
+#[case::nothing_to_prove(&["matrix", "fixtures/correct", "--only", "no-such-chapter"], 4)]
 #[case::nothing_to_explain(&["explain", "no-such-thing"], 4)]
 fn the_exit_code_says_what_happened(#[case] words: &[&str], #[case] code: i32) {
     let output = output(words);

@@ -53,6 +53,10 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
         suite.scenarios.iter().filter(|scenario| filter.wants(scenario)).map(|scenario| scenario.id.clone()).collect()
     };
     let mut grid = Grid { scenarios: wanted(&suite), fixtures: Vec::new() };
+    if grid.scenarios.is_empty() {
+        complain("no scenario matches; `forkspec list` shows what there is");
+        return Err(Exit::NothingMatched);
+    }
     for fixture in &fixtures {
         let row = match fixture.command(&cache()).map_err(|error| usage(&error))? {
             Err(why) => Row::unavailable(fixture, &why.0),
