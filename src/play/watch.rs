@@ -158,15 +158,16 @@ impl Scene {
             let since = if moving { begun.max(self.last_traffic) } else { begun }.max(self.last_start);
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
             let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(since.elapsed()) };
-            let at_rest = (looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives)
-                && match &view {
-                    Some(view) => rest.sample(self, &view.processes, horizon),
-                    None => rest.sample(self, &self.list_processes()?, horizon),
-                };
+            let asks_rest = looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives;
+            let asks_motion = self.request.spins || begun.elapsed() >= BEFORE_MOTION;
+            let listed = if view.is_none() && (asks_rest || asks_motion) { self.list_processes()? } else { Vec::new() };
+            let processes = view.as_ref().map_or(&listed, |view| &view.processes);
+            let at_rest = asks_rest && rest.sample(self, processes, horizon);
             looks += 1;
             self.quiet.looked();
-            if !at_rest && (self.request.spins || begun.elapsed() >= BEFORE_MOTION) {
-                let busy = self.look_at_motion(horizon)?;
+            if !at_rest && asks_motion {
+                let motions = self.processes.motions(processes, horizon);
+                let busy = motions.and_then(|motions| self.quiet.has_seen(motions));
                 // Interpreters and virtual machines need the processors to start: not many of them at a time.
                 if let Some(busy) = busy.filter(|_| !self.starting || begun.elapsed() >= PATIENCE) {
                     self.let_others_play(busy);
@@ -210,12 +211,6 @@ impl Scene {
                 pause = (pause * 3 / 2).min(LONGEST_PAUSE.max(begun.elapsed() / LONG_PART));
             }
         }
-    }
-
-    /// Looks at what every task has done; from the second look on, says whether one keeps a processor busy.
-    fn look_at_motion(&mut self, horizon: Horizon) -> io::Result<Option<bool>> {
-        let motions = self.processes.motions(&self.list_processes()?, horizon);
-        Ok(motions.and_then(|motions| self.quiet.has_seen(motions)))
     }
 
     /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
