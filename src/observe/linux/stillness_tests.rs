@@ -13,6 +13,8 @@ use nix::unistd::{ForkResult, Pid, fork, pause};
 use rstest::rstest;
 
 use super::ProcessTable;
+use super::calls::Call;
+use super::proc::{read_text, task_ids};
 use super::stillness::Status;
 use crate::observe::{Horizon, Process, Restless, Stillness};
 
@@ -221,6 +223,34 @@ fn a_sleep_beyond_the_horizon_is_still(#[case] act: fn(), #[case] timed: bool) {
     assert_eq!(look(near).unwrap().timed, timed);
     let far = Horizon { slept: Duration::from_secs(10), awaited: Duration::from_secs(101) };
     assert!(look(far).is_err());
+}
+
+fn in_recv_on_what_another_thread_closes() {
+    let (one, _other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::empty()).unwrap();
+    let number = one.as_raw_fd();
+    std::thread::spawn(move || recv(number, &mut [0], MsgFlags::empty()));
+    let own = nix::unistd::getpid().as_raw();
+    let sleeps = |task: i32| {
+        let line = read_text(&format!("/proc/self/task/{task}/syscall")).unwrap_or_default();
+        Call::parse(&line).and_then(|call| call.family()) == Some("read")
+    };
+    while !task_ids(own).into_iter().any(sleeps) {
+        std::thread::yield_now();
+    }
+    drop(one);
+    pause();
+}
+
+#[test]
+fn a_sleep_on_what_another_thread_has_closed_cannot_be_seen() {
+    let child = Child::new(in_recv_on_what_another_thread_closes);
+    let motions = || ProcessTable::Own.motions(&[child.process().unwrap()], Horizon::NONE).unwrap_or_default();
+    let since = Instant::now();
+    while !motions().iter().any(|motion| motion.moves && motion.unseen) {
+        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", motions());
+        std::thread::yield_now();
+    }
+    child.never_still("cannot be looked into");
 }
 
 #[test]
