@@ -1,20 +1,23 @@
 //! Rest is conservative: a process that can go on by itself is never taken to be at rest.
 
-use std::os::fd::AsRawFd;
+use std::ffi::CStr;
+use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, raise, sigaction, sigprocmask,
 };
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt};
+use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pause};
+use nix::unistd::{ForkResult, Pid, fork, pause, read};
 use rstest::rstest;
 
 use super::ProcessTable;
 use super::calls::Call;
-use super::proc::{read_text, task_ids};
 use super::stillness::Status;
 use crate::observe::{Horizon, Process, Restless, Stillness};
 
@@ -225,16 +228,29 @@ fn a_sleep_beyond_the_horizon_is_still(#[case] act: fn(), #[case] timed: bool) {
     assert!(look(far).is_err());
 }
 
+extern "C" fn receive(number: *mut libc::c_void) -> libc::c_int {
+    let _ = recv(number as RawFd, &mut [0], MsgFlags::empty());
+    0
+}
+
+/// A thread of std's cannot be made here, for the child was forked from a process with threads.
 fn in_recv_on_what_another_thread_closes() {
     let (one, _other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::empty()).unwrap();
-    let number = one.as_raw_fd();
-    std::thread::spawn(move || recv(number, &mut [0], MsgFlags::empty()));
-    let own = nix::unistd::getpid().as_raw();
-    let sleeps = |task: i32| {
-        let line = read_text(&format!("/proc/self/task/{task}/syscall")).unwrap_or_default();
-        Call::parse(&line).and_then(|call| call.family()) == Some("read")
+    let mut stack = [0u64; 1 << 12];
+    let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+    // SAFETY: the stack is large enough for one system call, and is there as long as the process.
+    let task = unsafe { libc::clone(receive, stack.as_mut_ptr_range().end.cast(), flags, one.as_raw_fd() as *mut _) };
+    let mut path = [0u8; 64];
+    write!(&mut path[..], "/proc/self/task/{task}/syscall\0").unwrap();
+    let path = CStr::from_bytes_until_nul(&path).unwrap();
+    let receives = || {
+        let mut line = [0u8; 256];
+        let file = open(path, OFlag::O_RDONLY, Mode::empty()).unwrap();
+        let length = read(&file, &mut line).unwrap();
+        let call = std::str::from_utf8(&line[..length]).ok().and_then(Call::parse);
+        call.and_then(|call| call.family()) == Some("read")
     };
-    while !task_ids(own).into_iter().any(sleeps) {
+    while !receives() {
         std::thread::yield_now();
     }
     drop(one);
