@@ -207,6 +207,15 @@ fn a_matrix_refuses_reports_that_it_does_not_have(#[case] format: &str) {
     assert_eq!(stdout(&output), "");
 }
 
+#[rstest]
+#[case::none_of_its_own("startup/server-listens", "SKIP zombie-children")]
+#[case::one_of_its_own("termination/child-is-reaped", "GOOD zombie-children")]
+fn a_matrix_of_some_scenarios_asks_of_a_fixture_what_they_can_show(#[case] only: &str, #[case] wanted: &str) {
+    let output = output(&["matrix", "fixtures/defects/zombie-children.toml", "--only", only]);
+    assert_eq!(status(&output), 0, "{}", both(&output));
+    assert!(stdout(&output).contains(wanted), "{}", both(&output));
+}
+
 /// All formats at once go where they are told to, whole.
 #[test]
 fn several_reports_are_written_at_once() {

@@ -128,6 +128,11 @@ impl Fixture {
         self.fails.iter().any(|pattern| pattern.matches(scenario))
     }
 
+    /// Whether no scenario is said to have to fail on it.
+    pub fn declares_nothing(&self) -> bool {
+        self.fails.is_empty()
+    }
+
     /// Whether a scenario may fail on it or not, as the scheduler has it.
     pub fn may_fail(&self, scenario: &str) -> bool {
         !self.must_fail(scenario) && self.may_fail.iter().any(|pattern| pattern.matches(scenario))

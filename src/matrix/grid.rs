@@ -95,6 +95,9 @@ impl Row {
         if let Some(defect) = &fixture.defect {
             if let (false, Some(why)) = (caught, unseen) {
                 row.unavailable = Some(why);
+            } else if !row.is_judged_by_its_own(fixture) {
+                // Other scenarios were asked for, and what they say is not about this mistake; unless they accuse.
+                row.unavailable = row.problems.is_empty().then(|| "none of its scenarios was asked for".into());
             } else if !caught {
                 row.problems.push("no scenario catches it".into());
             } else if !named {
@@ -102,6 +105,11 @@ impl Row {
             }
         }
         row
+    }
+
+    /// Whether a scenario that has to fail was played, or none is said to have to.
+    fn is_judged_by_its_own(&self, fixture: &Fixture) -> bool {
+        fixture.declares_nothing() || self.cells.iter().any(|cell| fixture.must_fail(&cell.scenario))
     }
 
     /// The scenarios that fail on it.
