@@ -51,7 +51,10 @@ impl Case<'_> {
             "line-buffer-off-by-one" => self.received() >= 4000,
             "ignores-its-address" | "ignores-its-port" => self.scene.programs.values().any(|one| one.pair.is_some()),
             // A parent that waits in vfork is in state D, and as far from being busy as can be.
-            "busy-loop" => !self.miss.observed.contains("in state D"),
+            "busy-loop" => {
+                matches!(self.miss.topic, Topic::Check(CheckKind::State(_) | CheckKind::AsleepIn(_), _))
+                    && !self.miss.observed.contains("in state D")
+            }
             "waits-once" | "reaps-at-most-two" | "zombie-children" => {
                 self.view.processes.iter().any(crate::observe::Process::is_zombie)
             }

@@ -4,7 +4,8 @@ use super::case::{Case, half_closed, was_disturbed};
 use super::evidence::{Change, is_unserved, listens_in_vain, sent, was_answered};
 use super::server::unserved;
 use crate::catalogue::Sign;
-use crate::observe::Process;
+use crate::observe::{End, Process};
+use crate::play::known::Known;
 use crate::play::scene::{Scene, View};
 use crate::scenario::{Model, Role};
 
@@ -16,6 +17,7 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
     let matched = case.evidence.matched;
     match case.evidence.sign {
         Sign::Unserved => unserved(case),
+        Sign::Fin | Sign::Reset if is_closed_unserved(case) => Some(closed_unserved(model)),
         Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) => Some("data-taken-for-string"),
         // It stops before the first such byte. Among many bytes another cause can stop it before one by chance.
         Sign::Fin if wanted.iter().position(|byte| *byte == 0xff) == Some(matched) => Some("eof-in-a-char"),
@@ -42,9 +44,6 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
         Sign::Fin | Sign::Reset if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
             Some("slots-never-freed")
         }
-        Sign::Fin if model == Some(Model::Thread) && !answered && matched == 0 && scene.request.ordinary.is_none() => {
-            Some("closes-shared-descriptor")
-        }
         Sign::Fin if case.is_about(&["empty-line-lost"]) => None,
         Sign::Fin if answered && matched == 0 && !half_closed(case, peer) && !was_disturbed(case) => {
             Some("one-message-only")
@@ -64,8 +63,26 @@ pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
         Sign::Silence if is_reference && !has_printed && listens_in_vain(scene, view, client).is_some() => {
             Some("echo-one-behind")
         }
+        Sign::Ends if is_reference && !has_printed && is_closed_unserved(case) => {
+            Some(closed_unserved(scene.request.model))
+        }
         _ => case.change().map(changed),
     }
+}
+
+/// Whether no client was ever answered, and this one's connection has ended. A child that could not execute a program
+/// (126 and 127, as a shell has it) has no other mistake.
+fn is_closed_unserved(case: &Case<'_>) -> bool {
+    let scene = case.scene;
+    let is_command_missing = |known: &Known| matches!(known.end, Some(End::Exited(126 | 127)));
+    scene.request.ordinary.is_none()
+        && scene.connections() == scene.peers.len()
+        && scene.peers.values().all(|peer| peer.inbox.received() == 0)
+        && !scene.known.values().any(is_command_missing)
+}
+
+fn closed_unserved(model: Option<Model>) -> &'static str {
+    if model == Some(Model::Thread) { "closes-shared-descriptor" } else { "closed-too-early" }
 }
 
 fn changed(change: Change) -> &'static str {

@@ -6,7 +6,7 @@ use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone,
 use super::echo::{printed, received};
 use super::evidence::{is_unserved, waits_for_accept};
 use crate::catalogue::Sign;
-use crate::observe::{DescriptorKind, End, Process};
+use crate::observe::{DescriptorKind, End, Process, Socket};
 use crate::play::expect::Subject;
 use crate::play::program::Program;
 use crate::play::scene::{Scene, View};
@@ -36,7 +36,9 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
         return match case.evidence.sign {
             Sign::Open => kept_open(case, None),
             Sign::Refused if listener_is_shut(case) => Some("child-shuts-listener-down"),
-            Sign::Refused if !case.miss.observed.contains("backlog") => one_address_only(case),
+            Sign::Refused if !case.miss.observed.contains("backlog") => {
+                one_address_only(case).or_else(|| listens_no_more(case).then_some("parent-closes-listener"))
+            }
             _ if connects || matches!(case.miss.topic, Topic::Send) => unserved(case),
             _ => None,
         };
@@ -53,6 +55,7 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
         }
         (CheckKind::Lacks(_), Subject::Program(_)) => Some("parent-keeps-connection"),
         (CheckKind::Listening(false), _) => Some("child-keeps-listener"),
+        (CheckKind::Listening(true), _) if listens_no_more(case) => Some("parent-closes-listener"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) if falls_through(case) => Some("child-falls-through"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) => Some(lost_descriptors(scene, view)),
         (CheckKind::Exits(_), Subject::Program(name)) if serves_elsewhere(case, name) => Some("bind-error-ignored"),
@@ -92,6 +95,9 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
     }
     if says(&["accept"]) && says(&["invalid argument"]) {
         return Some("child-shuts-listener-down");
+    }
+    if says(&["accept"]) && says(&["bad file descriptor"]) {
+        return Some("parent-closes-listener");
     }
     if says(&["fork"]) && says(&["temporarily unavailable"]) {
         return Some("fork-failure-fatal");
@@ -201,6 +207,24 @@ fn one_address_only(case: &Case<'_>) -> Option<&'static str> {
     }
 }
 
+/// Whether the server itself holds the listening socket no more, and who does is not waiting for clients.
+fn has_left_the_listener(case: &Case<'_>, server: &Process) -> bool {
+    let Case { scene, view, .. } = case;
+    let port = scene.request.port;
+    let listening = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
+    let waits = |holder: &Process| scene.sleeps_in(holder, &["accept", "poll", "select", "epoll_wait"]);
+    let listeners = view.sockets.iter().filter(listening);
+    let holders: Vec<&Process> = listeners.flat_map(|socket| scene.owners(view, socket.inode)).collect();
+    !holders.is_empty() && holders.iter().all(|holder| holder.pid != server.pid && !waits(holder))
+}
+
+/// Whether the server has taken a client, and now no process of it listens anywhere.
+fn listens_no_more(case: &Case<'_>) -> bool {
+    let Some((name, _)) = case.scene.server() else { return false };
+    let taken = case.scene.connections() > 0 || case.scene.programs.values().any(|program| program.pair.is_some());
+    taken && case.scene.listeners_of(case.view, name).is_empty()
+}
+
 /// Whether ordinary clients leave no zombie more behind: it does reap, sooner or later.
 fn reaps_in_time(scene: &Scene) -> bool {
     scene.request.ordinary.is_none_or(|ordinary| ordinary.zombies == 0)
@@ -296,6 +320,9 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
     let waits = view.sockets.iter().any(|socket| socket.pair.local.port() == port && waits_for_accept(socket));
     if !waits {
         return None;
+    }
+    if has_left_the_listener(case, process) {
+        return Some("parent-closes-listener");
     }
     let asleep = scene.processes.asleep_in(process);
     let sleeps_in = |call: &str| asleep.iter().any(|one| one == call);
