@@ -37,7 +37,7 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
             Sign::Open => kept_open(case, None),
             Sign::Refused if listener_is_shut(case) => Some("child-shuts-listener-down"),
             Sign::Refused if !case.miss.observed.contains("backlog") => {
-                one_address_only(case).or_else(|| listens_no_more(case).then_some("parent-closes-listener"))
+                one_address_only(case).or_else(|| listens_no_more(case))
             }
             _ if connects || matches!(case.miss.topic, Topic::Send) => unserved(case),
             _ => None,
@@ -55,7 +55,7 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
         }
         (CheckKind::Lacks(_), Subject::Program(_)) => Some("parent-keeps-connection"),
         (CheckKind::Listening(false), _) => Some("child-keeps-listener"),
-        (CheckKind::Listening(true), _) if listens_no_more(case) => Some("parent-closes-listener"),
+        (CheckKind::Listening(true), _) => listens_no_more(case),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) if falls_through(case) => Some("child-falls-through"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) => Some(lost_descriptors(scene, view)),
         (CheckKind::Exits(_), Subject::Program(name)) if serves_elsewhere(case, name) => Some("bind-error-ignored"),
@@ -94,7 +94,11 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
         return Some(if case.is_about(&["descriptor-leak"]) { "descriptor-leak" } else { "emfile-fatal" });
     }
     if says(&["accept"]) && says(&["invalid argument"]) {
-        return Some("child-shuts-listener-down");
+        // The first accept fails so because of its arguments, a later one because the socket listens no more.
+        let peers = &case.scene.peers;
+        let served = case.scene.connections() > peers.len() || peers.values().any(|peer| peer.inbox.received() > 0);
+        let shut = served || has_made_a_child(case.scene);
+        return Some(if shut { "child-shuts-listener-down" } else { "accept-length-not-set" });
     }
     if says(&["accept"]) && says(&["bad file descriptor"]) {
         return Some("parent-closes-listener");
@@ -191,7 +195,13 @@ fn listener_is_shut(case: &Case<'_>) -> bool {
         let said = said(server);
         said.contains("accept") && said.contains("invalid argument")
     };
-    case.scene.server().is_some_and(|(_, server)| says(server))
+    has_made_a_child(case.scene) && case.scene.server().is_some_and(|(_, server)| says(server))
+}
+
+/// Whether the server has ever made a process.
+fn has_made_a_child(scene: &Scene) -> bool {
+    let Some((name, server)) = scene.server() else { return false };
+    scene.known.iter().any(|((pid, _), known)| *pid != server.pid && known.program == *name)
 }
 
 /// The server listens on its port, and not on every address.
@@ -218,11 +228,19 @@ fn has_left_the_listener(case: &Case<'_>, server: &Process) -> bool {
     !holders.is_empty() && holders.iter().all(|holder| holder.pid != server.pid && !waits(holder))
 }
 
-/// Whether the server has taken a client, and now no process of it listens anywhere.
-fn listens_no_more(case: &Case<'_>) -> bool {
-    let Some((name, _)) = case.scene.server() else { return false };
-    let taken = case.scene.connections() > 0 || case.scene.programs.values().any(|program| program.pair.is_some());
-    taken && case.scene.listeners_of(case.view, name).is_empty()
+/// The server has taken a client, and now no process of it listens anywhere.
+fn listens_no_more(case: &Case<'_>) -> Option<&'static str> {
+    let Case { scene, view, .. } = case;
+    let (name, server) = scene.server()?;
+    let taken = scene.connections() > 0 || scene.programs.values().any(|program| program.pair.is_some());
+    if !taken || !scene.listeners_of(view, name).is_empty() {
+        return None;
+    }
+    // A listening socket that was shut down is in no table of sockets; who had it open has it still.
+    let descriptors = scene.processes.descriptors(view.process(server.pid)?).unwrap_or_default();
+    let is_shut = |kind: &DescriptorKind| matches!(kind, DescriptorKind::Socket(inode) if view.sockets.iter().all(|socket| socket.inode != *inode));
+    let shut = descriptors.iter().any(|descriptor| is_shut(&descriptor.kind));
+    Some(if shut { "child-shuts-listener-down" } else { "parent-closes-listener" })
 }
 
 /// Whether ordinary clients leave no zombie more behind: it does reap, sooner or later.
