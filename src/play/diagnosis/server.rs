@@ -8,6 +8,7 @@ use super::evidence::{is_unserved, waits_for_accept};
 use crate::catalogue::Sign;
 use crate::observe::{DescriptorKind, End, Process, Socket};
 use crate::play::expect::Subject;
+use crate::play::known::Known;
 use crate::play::program::Program;
 use crate::play::scene::{Scene, View};
 use crate::play::steps::{Leftover, Topic};
@@ -200,8 +201,16 @@ fn listener_is_shut(case: &Case<'_>) -> bool {
 
 /// Whether the server has ever made a process.
 fn has_made_a_child(scene: &Scene) -> bool {
-    let Some((name, server)) = scene.server() else { return false };
-    scene.known.iter().any(|((pid, _), known)| *pid != server.pid && known.program == *name)
+    children_ever(scene).next().is_some()
+}
+
+/// The processes that the server has made, as far as they were seen.
+fn children_ever(scene: &Scene) -> impl Iterator<Item = &Known> {
+    let server = scene.server();
+    let is_child = move |pid: i32, known: &Known| {
+        server.is_some_and(|(name, program)| pid != program.pid && known.program == *name)
+    };
+    scene.known.iter().filter(move |((pid, _), known)| is_child(*pid, known)).map(|(_, known)| known)
 }
 
 /// The server listens on its port, and not on every address.
@@ -345,10 +354,7 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
     let asleep = scene.processes.asleep_in(process);
     let sleeps_in = |call: &str| asleep.iter().any(|one| one == call);
     let handles = scene.processes.child_signal(process).is_some_and(|signal| signal.caught);
-    let child_ended = scene
-        .known
-        .iter()
-        .any(|((pid, _), known)| *pid != server.pid && known.program == "server" && (known.gone || known.was_zombie));
+    let child_ended = children_ever(scene).any(|known| known.gone || known.was_zombie);
     if handles && scene.request.model == Some(Model::Fork) && sleeps_in("futex") {
         return Some("unsafe-signal-handler");
     }
