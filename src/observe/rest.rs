@@ -75,6 +75,11 @@ pub struct Motion {
 }
 
 impl Motion {
+    /// Of a task of which it is not known what it does: it is just going away.
+    pub fn unknown(task: i32) -> Motion {
+        Motion { task, moves: true, running: false, napping: false, unseen: false, sleeps: 0, used: None }
+    }
+
     /// Whether it can move and has done at least so much since an earlier look.
     fn has_done(&self, before: Option<&Motion>, least: &Deeds, naps: bool) -> bool {
         let sleeps = self.sleeps - before.map_or(0, |before| before.sleeps.min(self.sleeps));

@@ -49,12 +49,30 @@ const IN_VAIN: [Circles; 2] = [Circles::new(300, 20, 400), Circles::new(1000, 4,
 const IN_VAIN_SPIN: Circles = Circles::new(100, 20, 60).shared(10);
 /// The same while a program starts: what it does has its use, for all that is known, unless it is very much.
 const IN_VAIN_AT_START: Circles = Circles::new(3000, u64::MAX, 3000);
+/// What has turned more often than that turns without end,
+const MOST_TURNS: u32 = 4;
+/// and is in vain if it holds at no more than one look in so many.
+const RARELY: u32 = 4;
+/// Once so many tasks have come and gone, those that come belong to the circles of the one that makes them.
+const MOST_PASSING: usize = 50;
 /// The time counts only with so many looks: one can take long.
 const FEWEST_LOOKS: u32 = 5;
 const FEWEST_LOOKS_IN_VAIN: u32 = 10;
 
 /// The time in which nothing has moved that shows: neither the runner nor data nor what is looked at.
 pub struct Quiet {
+    /// All of it.
+    whole: Stretch,
+    /// Since what is looked at has turned last: what holds is believed after this.
+    same: Stretch,
+    /// How often that has turned.
+    turns: u32,
+    /// At how many looks it held, since it has turned often.
+    held: u32,
+}
+
+/// A part of it.
+struct Stretch {
     since: Instant,
     looks: u32,
     motion: Option<Course>,
@@ -67,36 +85,49 @@ struct Course {
     looks: u32,
     /// At how many looks each task was napping.
     naps: HashMap<i32, u32>,
+    /// How many tasks have come after the first look and are gone.
+    passed: usize,
 }
 
 impl Course {
+    fn new(first: Vec<Motion>) -> Course {
+        let mut course = Course { first: first.clone(), last: Vec::new(), looks: 0, naps: HashMap::new(), passed: 0 };
+        course.add(first);
+        course
+    }
+
     fn add(&mut self, now: Vec<Motion>) {
+        let is_gone = |task: &&Motion| !self.was_there(task) && now.iter().all(|other| other.task != task.task);
+        self.passed += self.last.iter().filter(is_gone).count();
         for task in now.iter().filter(|task| task.napping) {
             *self.naps.entry(task.task).or_default() += 1;
         }
         self.looks += 1;
         self.last = now;
     }
+
+    /// Whether a task was there at the first look.
+    fn was_there(&self, task: &Motion) -> bool {
+        self.first.iter().any(|first| first.task == task.task)
+    }
+
+    /// The tasks that have to go round: not the children of one that makes them without end.
+    fn judged(&self) -> Vec<Motion> {
+        let endless = self.passed >= MOST_PASSING && self.last.iter().any(|task| task.moves && self.was_there(task));
+        self.last.iter().filter(|task| !endless || self.was_there(task)).copied().collect()
+    }
 }
 
-impl Quiet {
-    /// It begins.
-    pub fn new() -> Quiet {
-        Quiet { since: Instant::now(), looks: 0, motion: None }
+impl Stretch {
+    fn new() -> Stretch {
+        Stretch { since: Instant::now(), looks: 0, motion: None }
     }
 
-    /// There was a look.
-    pub fn looked(&mut self) {
-        self.looks += 1;
-    }
-
-    /// Takes what every task has done by now. From the second time on, says whether one keeps a processor busy.
-    pub fn has_seen(&mut self, now: Vec<Motion>) -> Option<bool> {
+    /// Says whether a task runs, from the second time on.
+    fn has_seen(&mut self, now: Vec<Motion>) -> Option<bool> {
         match &mut self.motion {
             None => {
-                let mut course = Course { first: now.clone(), last: Vec::new(), looks: 0, naps: HashMap::new() };
-                course.add(now);
-                self.motion = Some(course);
+                self.motion = Some(Course::new(now));
                 None
             }
             Some(course) => {
@@ -106,9 +137,58 @@ impl Quiet {
         }
     }
 
+    fn has_gone_round(&self, circles: &Circles, longest: Duration) -> bool {
+        self.since.elapsed() >= circles.lasting.min(longest)
+            && self.motion.as_ref().is_some_and(|course| {
+                let naps = |task| course.naps.get(&task).is_some_and(|naps| naps * 2 >= course.looks);
+                let judged = course.judged();
+                let moving = judged.iter().filter(|task| task.moves).count();
+                let deeds = circles.deeds_of(u32::try_from(moving).unwrap_or(u32::MAX));
+                all_have_done(&course.first, &judged, &deeds, naps)
+            })
+    }
+
+    fn last(&self) -> &[Motion] {
+        self.motion.as_ref().map_or(&[], |course| &course.last)
+    }
+}
+
+impl Quiet {
+    /// It begins.
+    pub fn new() -> Quiet {
+        Quiet { whole: Stretch::new(), same: Stretch::new(), turns: 0, held: 0 }
+    }
+
+    /// There was a look, at which something held or not.
+    pub fn looked(&mut self, holds: bool) {
+        self.whole.looks += 1;
+        self.same.looks += 1;
+        self.held += u32::from(holds && self.turns_often());
+    }
+
+    /// What is looked at has turned: it held and does not, or the other way. It begins again; but what turns again and
+    /// again is part of the circles.
+    pub fn turn(&mut self) {
+        self.same = Stretch::new();
+        self.turns += 1;
+        if !self.turns_often() {
+            self.whole = Stretch::new();
+        }
+    }
+
+    fn turns_often(&self) -> bool {
+        self.turns > MOST_TURNS
+    }
+
+    /// Takes what every task has done by now. From the second time on, says whether one keeps a processor busy.
+    pub fn has_seen(&mut self, now: Vec<Motion>) -> Option<bool> {
+        self.same.has_seen(now.clone());
+        self.whole.has_seen(now)
+    }
+
     /// The tasks that were running when they were looked at last.
     pub fn running(&self) -> Vec<i32> {
-        self.last().iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
+        self.whole.last().iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
     }
 
     /// Whether one of these tasks was running when it was looked at last.
@@ -128,62 +208,88 @@ impl Quiet {
     }
 
     fn is_in_vain_after(&self, circles: &Circles) -> bool {
-        self.looks >= FEWEST_LOOKS_IN_VAIN
-            && self.last().iter().any(|task| task.moves)
-            && self.has_gone_round(circles, Duration::MAX)
+        self.whole.looks >= FEWEST_LOOKS_IN_VAIN
+            && self.held * RARELY <= self.whole.looks
+            && self.whole.last().iter().any(|task| task.moves)
+            && self.whole.has_gone_round(circles, Duration::MAX)
     }
 
     /// Whether what holds is believed; nobody waits for longer than `longest`.
     pub fn is_long(&self, longest: Duration) -> bool {
-        self.looks >= FEWEST_LOOKS && self.has_gone_round(&LONG, longest)
+        self.same.looks >= FEWEST_LOOKS && self.same.has_gone_round(&LONG, longest)
     }
 
     /// The same, if nothing is under way between sockets.
     pub fn is_enough(&self, longest: Duration, spins: bool) -> bool {
         let circles = if spins { SHORT_SPIN } else { SHORT };
-        self.looks >= FEWEST_LOOKS && self.has_gone_round(&circles, longest)
-    }
-
-    fn has_gone_round(&self, circles: &Circles, longest: Duration) -> bool {
-        self.since.elapsed() >= circles.lasting.min(longest)
-            && self.motion.as_ref().is_some_and(|course| {
-                let naps = |task| course.naps.get(&task).is_some_and(|naps| naps * 2 >= course.looks);
-                let moving = course.last.iter().filter(|task| task.moves).count();
-                let deeds = circles.deeds_of(u32::try_from(moving).unwrap_or(u32::MAX));
-                all_have_done(&course.first, &course.last, &deeds, naps)
-            })
-    }
-
-    fn last(&self) -> &[Motion] {
-        self.motion.as_ref().map_or(&[], |course| &course.last)
+        self.same.looks >= FEWEST_LOOKS && self.same.has_gone_round(&circles, longest)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     fn poller(sleeps: u64) -> Vec<Motion> {
         vec![Motion { task: 1, moves: true, running: false, napping: true, unseen: false, sleeps, used: None }]
     }
 
+    /// Nothing has moved for long, at so many looks.
+    fn quiet(looks: u32) -> Quiet {
+        let stretch = || Stretch { since: Instant::now() - Duration::from_secs(5), looks, motion: None };
+        Quiet { whole: stretch(), same: stretch(), ..Quiet::new() }
+    }
+
+    fn spinner(used: u64) -> Motion {
+        let used = Some(Duration::from_millis(used));
+        Motion { running: true, napping: false, used, ..poller(0)[0] }
+    }
+
     #[test]
     fn a_task_must_have_moved_in_vain_and_been_looked_at_often() {
-        let mut quiet = Quiet { since: Instant::now() - Duration::from_secs(5), ..Quiet::new() };
+        let mut quiet = quiet(0);
         assert_eq!(quiet.has_seen(poller(10)), None);
-        (0..FEWEST_LOOKS).for_each(|_| quiet.looked());
+        (0..FEWEST_LOOKS).for_each(|_| quiet.looked(true));
         assert!(!quiet.is_long(QUIET), "it has not woken");
         assert_eq!(quiet.has_seen(poller(11)), Some(false));
         assert!(quiet.is_long(QUIET) && !quiet.is_enough(QUIET, false));
         assert_eq!(quiet.has_seen(poller(14)), Some(false));
         assert!(quiet.is_enough(QUIET, false) && !quiet.is_in_vain(false), "there were few looks");
-        (0..FEWEST_LOOKS).for_each(|_| quiet.looked());
+        (0..FEWEST_LOOKS).for_each(|_| quiet.looked(false));
         assert!(quiet.is_in_vain(false));
     }
 
     #[test]
+    fn children_without_end_belong_to_the_circles_of_who_makes_them() {
+        let mut quiet = quiet(FEWEST_LOOKS_IN_VAIN);
+        quiet.has_seen(vec![spinner(0)]);
+        for child in 0..=MOST_PASSING as i32 {
+            assert!(!quiet.is_in_vain(false), "{child} children have come");
+            quiet.has_seen(vec![spinner(1000), Motion::unknown(100 + child)]);
+        }
+        assert!(quiet.is_in_vain(false));
+        quiet.has_seen(vec![Motion { moves: false, ..spinner(1000) }, Motion::unknown(99)]);
+        assert!(!quiet.is_in_vain(false), "who made them sleeps, and one is left");
+    }
+
+    #[rstest]
+    #[case::begins_again_when_it_turns(MOST_TURNS - 1, 0, false)]
+    #[case::turns_without_end(MOST_TURNS, 25, true)]
+    #[case::turns_and_holds_often(MOST_TURNS, 26, false)]
+    fn what_turns_without_end_is_in_vain(#[case] turns: u32, #[case] held: u32, #[case] in_vain: bool) {
+        let mut quiet = Quiet { turns, ..quiet(100 - held) };
+        quiet.turn();
+        (0..held).for_each(|_| quiet.looked(true));
+        quiet.has_seen(vec![spinner(0)]);
+        quiet.has_seen(vec![spinner(1000)]);
+        assert!(!quiet.is_long(QUIET), "it has just turned");
+        assert_eq!(quiet.is_in_vain(false), in_vain);
+    }
+
+    #[test]
     fn nobody_waits_in_vain_where_nobody_moves() {
-        let mut quiet = Quiet { since: Instant::now() - Duration::from_secs(5), looks: 100, motion: None };
+        let mut quiet = quiet(100);
         let still = vec![Motion { moves: false, ..poller(10)[0] }];
         quiet.has_seen(still.clone());
         quiet.has_seen(still);

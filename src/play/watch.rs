@@ -146,7 +146,8 @@ impl Scene {
             let holds = finding == Finding::Holds;
             if same != Some(holds) {
                 if same.replace(holds).is_some() {
-                    self.stir();
+                    self.at_rest = false;
+                    self.quiet.turn();
                 }
                 (same_looks, same_since) = (0, Instant::now());
             }
@@ -164,12 +165,16 @@ impl Scene {
             let processes = view.as_ref().map_or(&listed, |view| &view.processes);
             let at_rest = asks_rest && rest.sample(self, processes, horizon);
             looks += 1;
-            self.quiet.looked();
+            self.quiet.looked(holds);
             if !at_rest && asks_motion {
                 let motions = self.processes.motions(processes, horizon);
-                let busy = motions.and_then(|motions| self.quiet.has_seen(motions));
-                // Interpreters and virtual machines need the processors to start: not many of them at a time.
-                if let Some(busy) = busy.filter(|_| !self.starting || begun.elapsed() >= PATIENCE) {
+                // Interpreters and virtual machines need the processors to start: not many of them at a time. And nobody
+                // waits for long for a server that is known to spin: more of those at a time would only be in the way.
+                let starts = self.starting && begun.elapsed() < PATIENCE;
+                if let Some(busy) = self.quiet.has_seen(motions)
+                    && !starts
+                    && !(busy && self.request.spins)
+                {
                     self.let_others_play(busy);
                 }
             }

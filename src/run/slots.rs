@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// For each place, so many may be lent by plays whose subject keeps a processor busy: who waits for it to have done so for
 /// long enough had better not be the only one.
-const MOST_BUSY: usize = 2;
+const MOST_BUSY: usize = 4;
 
 /// The places for plays that use a processor.
 pub struct Slots {

@@ -65,8 +65,8 @@ impl ProcessTable {
         Ok(stillness)
     }
 
-    /// All tasks of these processes that live, with what they have done so far; `None` if one is just going away.
-    pub fn motions(&self, processes: &[Process], horizon: Horizon) -> Option<Vec<Motion>> {
+    /// All tasks of these processes that live, with what they have done so far.
+    pub fn motions(&self, processes: &[Process], horizon: Horizon) -> Vec<Motion> {
         let mut motions = Vec::new();
         for process in processes {
             let each = |task, status: &Status, sleep: Result<Sleep, Moves>| {
@@ -76,9 +76,11 @@ impl ProcessTable {
                 motions.push(Motion { task, moves, running, napping, unseen, sleeps: status.voluntary, used });
                 Ok(())
             };
-            self.each_task(process, Some(horizon), each).ok()?;
+            if self.each_task(process, Some(horizon), each).is_err() {
+                motions.push(Motion::unknown(process.seen_as));
+            }
         }
-        Some(motions)
+        motions
     }
 
     /// What a process does with SIGCHLD.

@@ -116,17 +116,8 @@ impl ProcessTable {
     }
 
     /// What tasks have done: what may wake them cannot be seen.
-    pub fn motions(&self, processes: &[Process], _: Horizon) -> Option<Vec<Motion>> {
-        let unseen = |process: &Process| Motion {
-            task: process.pid,
-            moves: true,
-            running: false,
-            napping: false,
-            unseen: true,
-            sleeps: 0,
-            used: None,
-        };
-        Some(processes.iter().map(unseen).collect())
+    pub fn motions(&self, processes: &[Process], _: Horizon) -> Vec<Motion> {
+        processes.iter().map(|process| Motion { unseen: true, ..Motion::unknown(process.pid) }).collect()
     }
 
     /// What a process does with SIGCHLD: macOS does not show it.
