@@ -72,12 +72,15 @@ pub struct Motion {
     pub sleeps: u64,
     /// The processor time that it has used, if that can be seen.
     pub used: Option<Duration>,
+    /// How long it has waited for a processor that others had, as far as that can be seen.
+    pub delayed: Duration,
 }
 
 impl Motion {
     /// Of a task of which it is not known what it does: it is just going away.
     pub fn unknown(task: i32) -> Motion {
-        Motion { task, moves: true, running: false, napping: false, unseen: false, sleeps: 0, used: None }
+        let delayed = Duration::ZERO;
+        Motion { task, moves: true, running: false, napping: false, unseen: false, sleeps: 0, used: None, delayed }
     }
 
     /// Whether it can move and has done at least so much since an earlier look.
@@ -175,7 +178,7 @@ mod tests {
 
     fn motion(moves: bool, sleeps: u64, used: u64) -> Motion {
         let used = Some(Duration::from_millis(used));
-        Motion { task: 1, moves, running: false, napping: true, unseen: false, sleeps, used }
+        Motion { moves, napping: true, sleeps, used, ..Motion::unknown(1) }
     }
 
     #[rstest]

@@ -2,6 +2,7 @@
 
 mod again;
 mod capture;
+mod delays;
 mod diagnosis;
 mod expect;
 mod force;

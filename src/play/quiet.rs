@@ -232,7 +232,7 @@ mod tests {
     use rstest::rstest;
 
     fn poller(sleeps: u64) -> Vec<Motion> {
-        vec![Motion { task: 1, moves: true, running: false, napping: true, unseen: false, sleeps, used: None }]
+        vec![Motion { napping: true, sleeps, ..Motion::unknown(1) }]
     }
 
     /// Nothing has moved for long, at so many looks.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::delays::{Delays, Mark};
 use super::known::{Identity, Known};
 use super::peer::{Ended, Peer};
 use super::program::Program;
@@ -50,9 +51,11 @@ pub struct Scene {
     player: i32,
     since: Instant,
     /// When data moved last.
-    pub last_traffic: Instant,
+    pub last_traffic: Mark,
     /// When a client was seen to connect last: until then it was starting.
-    pub last_start: Instant,
+    pub last_start: Mark,
+    /// How long programs have waited for a processor.
+    pub delays: Delays,
     /// The time since something moved that shows.
     pub quiet: Quiet,
     /// The stage was seen at rest, and the runner has done nothing since: it still is.
@@ -96,6 +99,7 @@ impl Scene {
     /// An empty stage.
     pub fn new(request: Request, surroundings: Surroundings, teller: Teller) -> io::Result<Scene> {
         let mut sockets = SocketTable::open()?;
+        let delays = Delays::default();
         let not_clients: HashSet<Pair> = sockets.list()?.into_iter().map(|socket| socket.pair).collect();
         Ok(Scene {
             request,
@@ -113,8 +117,9 @@ impl Scene {
             init: surroundings.init,
             player: nix::unistd::getpid().as_raw(),
             since: Instant::now(),
-            last_traffic: Instant::now(),
-            last_start: Instant::now(),
+            last_traffic: delays.mark(),
+            last_start: delays.mark(),
+            delays,
             quiet: Quiet::new(),
             at_rest: false,
             teller,
@@ -215,7 +220,7 @@ impl Scene {
             self.note(note);
         }
         if traffic {
-            self.last_traffic = Instant::now();
+            self.last_traffic = self.delays.mark();
             self.stir();
         }
         moved | traffic
@@ -339,7 +344,7 @@ impl Scene {
                 && program.pair.is_none()
             {
                 program.pair = Some(socket.pair);
-                self.last_start = Instant::now();
+                self.last_start = self.delays.mark();
                 notes.push(format!("{} has a connection: {}", owner.map_or("", |name| name), socket.pair));
             }
         }

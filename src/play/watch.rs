@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::delays::Mark;
 use super::program::Program;
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
@@ -23,6 +24,8 @@ const SHORTEST_HOLD_SPIN: Duration = Duration::from_millis(3);
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// So long after the beginning it is looked at whether a client is starting still: there is no giving up before.
 const BEFORE_CLIENTS: Duration = Duration::from_millis(100);
+/// A scenario that is not over by then is given up, whoever is at fault. No wait of a single step is as long.
+const LONGEST_SCENARIO: Duration = Duration::from_secs(240);
 /// How many times its length a deadline can move on while data moves.
 const MOST_EXTENSIONS: u32 = 10;
 /// The first and the longest pause between two looks, if nothing wakes us before.
@@ -122,12 +125,16 @@ impl Scene {
         let mut rest = RestWatch::default();
         let mut pause = SHORTEST_PAUSE;
         let mut looks = 0;
-        let begun = Instant::now();
+        let (begun, beginning) = (Instant::now(), self.delays.mark());
         // What the last looks said, all the same, how many they were, and since when.
         let (mut same, mut same_looks, mut same_since) = (None, 0, begun);
         // The waiting is over, but for one more look: what was just found can have been under way until now.
         let mut ends = false;
         loop {
+            if self.elapsed() >= LONGEST_SCENARIO {
+                let longest = LONGEST_SCENARIO.as_secs();
+                return Err(Outcome::Error(format!("the scenario was not over after {longest} s")));
+            }
             rest.look_at_sockets(self)?;
             let moved = self.pump();
             rest.calm &= !moved;
@@ -155,10 +162,12 @@ impl Scene {
             let shortest = if self.request.spins { SHORTEST_HOLD_SPIN } else { SHORTEST_HOLD };
             let seen_enough = same_looks >= FEWEST_SAME_LOOKS && same_since.elapsed() >= shortest;
             // As long as data moves nobody is waiting in vain.
-            let moving = !wants_view && begun.elapsed() < patience * MOST_EXTENSIONS;
-            let since = if moving { begun.max(self.last_traffic) } else { begun }.max(self.last_start);
+            let moving = !wants_view && self.delays.counted(&beginning) < patience * MOST_EXTENSIONS;
+            let since = if moving { beginning.or_later(self.last_traffic) } else { beginning };
+            let since = since.or_later(self.last_start);
+            let counted = self.delays.counted(&since);
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
-            let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(since.elapsed()) };
+            let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(counted) };
             let asks_rest = looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives;
             let asks_motion = self.request.spins || begun.elapsed() >= BEFORE_MOTION;
             let listed = if view.is_none() && (asks_rest || asks_motion) { self.list_processes()? } else { Vec::new() };
@@ -168,6 +177,7 @@ impl Scene {
             self.quiet.looked(holds);
             if !at_rest && asks_motion {
                 let motions = self.processes.motions(processes, horizon);
+                self.delays.add(&motions);
                 // Interpreters and virtual machines need the processors to start: not many of them at a time. And nobody
                 // waits for long for a server that is known to spin: more of those at a time would only be in the way.
                 let starts = self.starting && begun.elapsed() < PATIENCE;
@@ -187,9 +197,8 @@ impl Scene {
                     let starting = self.starting || (timing == Timing::Natural && self.awaits_client(begun)?);
                     let patience = if starting { patience.max(START_PATIENCE) } else { patience };
                     let gives_up = starting || timing == Timing::Natural;
-                    let few_suffice =
-                        since.elapsed() >= patience.min(PATIENCE) * LONG_LOOKS && looks >= FEWEST_LONG_LOOKS;
-                    let late = since.elapsed() >= patience && (looks >= FEWEST_LOOKS || few_suffice);
+                    let few_suffice = counted >= patience.min(PATIENCE) * LONG_LOOKS && looks >= FEWEST_LONG_LOOKS;
+                    let late = counted >= patience && (looks >= FEWEST_LOOKS || few_suffice);
                     ends = late || (gives_up && self.waits_in_vain(starting)?);
                     if ends && has_ended {
                         let why = rest.restless();
@@ -202,7 +211,7 @@ impl Scene {
                     return over(Waited::Held, None);
                 }
                 _ => {
-                    ends = seen_enough && self.has_held_enough(timing, begun)?;
+                    ends = seen_enough && self.has_held_enough(timing, &beginning)?;
                     if ends && has_ended {
                         return over(Waited::Held, Some(rest.restless()));
                     }
@@ -236,13 +245,13 @@ impl Scene {
     }
 
     /// Whether what holds is believed though rest was not seen.
-    fn has_held_enough(&mut self, timing: Timing, begun: Instant) -> io::Result<bool> {
+    fn has_held_enough(&mut self, timing: Timing, beginning: &Mark) -> io::Result<bool> {
         let longest = match timing {
-            Timing::For(time) => return Ok(begun.elapsed() >= time),
+            Timing::For(time) => return Ok(beginning.elapsed() >= time),
             Timing::Within(time) => time.min(PATIENCE),
             Timing::Natural | Timing::Now => PATIENCE,
         };
-        Ok(begun.elapsed() >= longest
+        Ok(self.delays.counted(beginning) >= longest
             || self.quiet.is_long(longest)
             || (self.quiet.is_enough(longest, self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }

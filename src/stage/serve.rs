@@ -11,7 +11,7 @@ use super::platform;
 use super::protocol::{Isolation, Record, Request};
 use crate::observe::ProcessTable;
 
-/// A play that takes longer than this is the runner's fault: every wait of the player's own is shorter.
+/// A play that takes longer than this is the runner's fault: the player itself gives up earlier.
 pub const LONGEST_PLAY: Duration = Duration::from_secs(300);
 
 /// Where the player finds itself.

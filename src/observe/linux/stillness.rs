@@ -70,10 +70,12 @@ impl ProcessTable {
         let mut motions = Vec::new();
         for process in processes {
             let each = |task, status: &Status, sleep: Result<Sleep, Moves>| {
-                let used = (status.state != 'Z').then(|| processor_time(process.seen_as, task)).flatten();
+                let times = (status.state != 'Z').then(|| processor_times(process.seen_as, task)).flatten();
+                let (used, delayed) = times.unzip();
+                let delayed = delayed.unwrap_or_default();
                 let (moves, unseen) = sleep.map_or_else(|moves| (true, moves.unseen), |_| (false, false));
                 let (running, napping) = (status.state == 'R', moves && status.state == 'S');
-                motions.push(Motion { task, moves, running, napping, unseen, sleeps: status.voluntary, used });
+                motions.push(Motion { task, moves, running, napping, unseen, sleeps: status.voluntary, used, delayed });
                 Ok(())
             };
             if self.each_task(process, Some(horizon), each).is_err() {
@@ -263,10 +265,11 @@ fn timer_left(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds.parse().ok()?, nanos.parse().ok()?))
 }
 
-/// The processor time that a task has used, of `/proc/PID/task/TID/schedstat`.
-fn processor_time(pid: i32, task: i32) -> Option<Duration> {
+/// The processor time that a task has used, and how long it has waited for a processor: `/proc/PID/task/TID/schedstat`.
+fn processor_times(pid: i32, task: i32) -> Option<(Duration, Duration)> {
     let text = read_text(&format!("/proc/{pid}/task/{task}/schedstat")).ok()?;
-    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
+    let mut times = text.split_whitespace().map(|time| time.parse().map(Duration::from_nanos));
+    Some((times.next()?.ok()?, times.next()?.ok()?))
 }
 
 /// A poll that was interrupted by SIGSTOP goes on as restart_syscall, with the arguments that it had: an unlimited one
