@@ -53,6 +53,7 @@ impl Scene {
         if let Err(errno) = kill(Pid::from_raw(pid), signal) {
             return trouble(format!("sending {signal} to process {pid}: {errno}"));
         }
+        self.stir();
         self.note(format!("{} gets {signal}", subject.label()));
         let done = |scene: &Scene, view: &View| match (signal, view.process(pid)) {
             (_, None) => true,

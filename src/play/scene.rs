@@ -171,6 +171,7 @@ impl Scene {
     pub fn add_peer(&mut self, name: &str, peer: Peer) {
         self.not_clients.insert(peer.pair);
         self.peers.insert(name.to_owned(), peer);
+        self.stir();
     }
 
     /// How many connections the runner has made or accepted so far.

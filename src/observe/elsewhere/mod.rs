@@ -111,6 +111,11 @@ impl ProcessTable {
         match *self {}
     }
 
+    /// Whether a process has a datagram socket open.
+    pub fn has_datagram_socket(&self, _: &Process) -> bool {
+        match *self {}
+    }
+
     /// What a process does with SIGCHLD.
     pub fn child_signal(&self, _: &Process) -> Option<ChildSignal> {
         match *self {}

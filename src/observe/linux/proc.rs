@@ -78,6 +78,17 @@ impl ProcessTable {
         Ok(descriptors)
     }
 
+    /// Whether a process has a datagram socket (UDP) open that is bound or connected: its network's `/proc/PID/net/udp`.
+    pub fn has_datagram_socket(&self, process: &Process) -> bool {
+        let table = |name| fs::read_to_string(format!("/proc/{}/net/{name}", process.seen_as)).unwrap_or_default();
+        let text = table("udp") + &table("udp6");
+        let inodes: Vec<u64> = text.lines().filter_map(|line| line.split_whitespace().nth(9)?.parse().ok()).collect();
+        let descriptors = self.descriptors(process).unwrap_or_default();
+        descriptors
+            .iter()
+            .any(|descriptor| matches!(descriptor.kind, DescriptorKind::Socket(inode) if inodes.contains(&inode)))
+    }
+
     /// The system calls that the threads of a process sleep in, by the names that scenarios use; `?` for others.
     pub fn asleep_in(&self, process: &Process) -> Vec<String> {
         task_ids(process.seen_as)
@@ -241,5 +252,24 @@ mod tests {
         assert!(table.descriptors(found).unwrap().len() >= 3);
         drop(child.stdin.take());
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_datagram_socket_that_a_process_has_open_is_known() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut child = std::process::Command::new("cat").stdin(std::os::fd::OwnedFd::from(socket)).spawn().unwrap();
+        let mut other = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let has = |child: &std::process::Child| {
+            let list = ProcessTable::Own.list().unwrap();
+            let process = list.into_iter().find(|process| process.pid == child.id() as i32).unwrap();
+            ProcessTable::Own.has_datagram_socket(&process)
+        };
+        // The second one inherits nothing of it: it is close-on-exec in this process.
+        let found = (has(&child), has(&other));
+        for one in [&mut child, &mut other] {
+            one.kill().unwrap();
+            one.wait().unwrap();
+        }
+        assert_eq!(found, (true, false));
     }
 }

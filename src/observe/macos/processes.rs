@@ -6,8 +6,8 @@ use std::io;
 use super::kernel;
 use super::members::{Row, Seen};
 use super::records::{
-    BsdProcess, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types, identity_of_socket, path_of_file, sockets, threads,
-    words_and_environment, words_for_type,
+    BsdProcess, FD_SOCKET, FD_VNODE, bsd_process, descriptor_types, identity_of_socket, is_datagram_socket,
+    path_of_file, sockets, threads, words_and_environment, words_for_type,
 };
 use crate::observe::{ChildSignal, Descriptor, DescriptorKind, Horizon, Motion, Process, Restless, Stillness};
 use crate::tcp::TcpState;
@@ -87,6 +87,15 @@ impl ProcessTable {
             .collect();
         descriptors.sort_by_key(|descriptor| descriptor.number);
         Ok(descriptors)
+    }
+
+    /// Whether a process has a datagram socket (UDP) open.
+    pub fn has_datagram_socket(&self, process: &Process) -> bool {
+        let bytes = kernel::descriptors(process.pid).unwrap_or_default();
+        descriptor_types(&bytes)
+            .filter(|(_, kind)| *kind == FD_SOCKET)
+            .filter_map(|(number, _)| kernel::socket(process.pid, number))
+            .any(|socket| is_datagram_socket(&socket))
     }
 
     /// The system calls that the threads of a process sleep in: macOS does not show them.

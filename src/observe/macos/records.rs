@@ -274,6 +274,8 @@ const SZOMB: u32 = 5;
 const IPV6: u8 = 0x2;
 /// SS_NOFDREF (sys/socketvar.h): no descriptor refers to the socket. It was not accepted yet, or was closed.
 const NO_DESCRIPTOR: u16 = 0x0001;
+/// SOCKINFO_IN: an internet socket that is not TCP's (sys/proc_info.h)
+const SOCKINFO_IN: i32 = 1;
 /// SOCKINFO_TCP (sys/proc_info.h)
 const SOCKINFO_TCP: i32 = 2;
 /// XSO_… (sys/socketvar.h)
@@ -427,6 +429,11 @@ pub fn identity_of_socket(bytes: &[u8]) -> Option<u64> {
     };
     let state = state(bytes.i32(TCP + offset_of!(TcpSockInfo, state))?)?;
     Some(identity(pair, state == TcpState::Listen))
+}
+
+/// Whether a descriptor refers to an internet socket that is not TCP's: reads a struct socket_fdinfo.
+pub fn is_datagram_socket(bytes: &[u8]) -> bool {
+    Bytes(bytes).i32(offset_of!(SocketFdInfo, kind)) == Some(SOCKINFO_IN)
 }
 
 /// What stands for a socket's inode, which macOS has none of: its addresses, scrambled (FNV-1a). The handles that the

@@ -257,6 +257,14 @@ fn both_lists_give_a_socket_the_same_identity(#[case] pair: Pair, #[case] state:
     assert_eq!(identity_of_socket(&fd_socket(SOCKINFO_TCP, pair, state)), Some(listed[0].inode));
 }
 
+#[rstest]
+#[case::udp(SOCKINFO_IN, true)]
+#[case::tcp(SOCKINFO_TCP, false)]
+#[case::unix_domain(3, false)]
+fn a_datagram_socket_is_known(#[case] kind: i32, #[case] datagrams: bool) {
+    assert_eq!(is_datagram_socket(&fd_socket(kind, connection(), 0)), datagrams);
+}
+
 #[test]
 fn only_tcp_sockets_that_listen_or_are_connected_have_an_identity() {
     assert_eq!(identity_of_socket(&fd_socket(3, connection(), 4)), None, "a Unix domain socket");

@@ -14,8 +14,14 @@ use crate::tcp::TcpState;
 
 /// The defect that is recognised by what was observed of the client.
 pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
-    let client = case.scene.programs.values().find(|program| program.role == Role::Client)?;
-    let refused = client.end.is_some() && client.pair.is_none() && said(client).contains("refused");
+    let (name, client) = case.scene.programs.iter().find(|(_, program)| program.role == Role::Client)?;
+    let family = case.scene.family(case.view, name);
+    if client.pair.is_none() && family.iter().any(|process| case.scene.processes.has_datagram_socket(process)) {
+        return Some("client-sends-datagrams");
+    }
+    let said_refused = said(client).contains("refused");
+    // Who connects is refused there; who reads or writes has not connected.
+    let refused = client.end.is_some() && client.pair.is_none() && said_refused && !said(client).contains("read");
     if refused && !case.is_about(&["hides-connect-error", "ignores-its-address", "ignores-its-port"]) {
         // Somebody listens where it was sent.
         return Some("ignores-its-port");
@@ -40,7 +46,8 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
             // All that was typed is read, and nothing of it was ever sent.
             _ if case.scene.peers.get(name).is_some_and(|peer| peer.inbox.received() == 0)
                 && client.end.is_none()
-                && client.typing.is_empty() =>
+                && client.typing.is_empty()
+                && connections(case) == 1 =>
             {
                 Some("waits-for-end-of-input")
             }
@@ -69,6 +76,12 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
         (CheckKind::Says(_), Subject::Program(_)) if client.pair.is_some() => Some("client-says-nothing"),
         _ => None,
     }
+}
+
+/// How many connections clients have to where they were sent.
+fn connections(case: &Case<'_>) -> usize {
+    let port = case.scene.request.port;
+    case.view.sockets.iter().filter(|socket| socket.pair.remote.port() == port && socket.inode != 0).count()
 }
 
 /// What it printed, or did not.
