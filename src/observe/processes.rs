@@ -26,9 +26,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Ended, and not reaped by its parent.
+    /// Ended, and not reaped by its parent. One whose main thread alone has ended lives, and has its descriptors open:
+    /// so it is for a moment with each process of several threads that is killed.
     pub fn is_zombie(&self) -> bool {
-        self.state == 'Z'
+        self.state == 'Z' && self.threads <= 1
     }
 }
 

@@ -239,6 +239,16 @@ mod tests {
         let process = parse_stat(&line).unwrap();
         assert_eq!((process.pid, process.parent, process.state, process.name.as_str()), (14, 11, 'Z', "a) (b) S"));
         assert_eq!(process.end, Some(End::Exited(1)));
+        assert!(process.is_zombie());
+    }
+
+    #[test]
+    fn a_process_whose_main_thread_alone_has_ended_is_no_zombie() {
+        let mut fields = vec!["0"; 50];
+        (fields[0], fields[17]) = ("Z", "2");
+        let process = parse_stat(&format!("14 (server) {}", fields.join(" "))).unwrap();
+        assert_eq!(process.state, 'Z');
+        assert!(!process.is_zombie(), "another thread has its descriptors open");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl ProcessTable {
         horizon: Option<Horizon>,
         mut each: impl FnMut(i32, &Status, Result<Sleep, Moves>) -> Result<(), Restless>,
     ) -> Result<(), Restless> {
-        if process.is_zombie() && process.threads <= 1 {
+        if process.is_zombie() {
             // It does nothing any more, and there may be hundreds of them.
             return each(process.seen_as, &Status::ENDED, Ok(Sleep::Endless));
         }
