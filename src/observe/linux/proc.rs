@@ -145,17 +145,20 @@ fn parse_stat(line: &str) -> Option<Process> {
     let fields: Vec<&str> = line[end + 1..].split_ascii_whitespace().collect();
     let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
     // fields[0] is field 3 of proc(5).
-    let state = fields.first()?.chars().next()?;
-    Some(Process {
+    let mut process = Process {
         pid,
         seen_as: pid,
         parent: fields.get(1)?.parse().ok()?,
-        state,
+        state: fields.first()?.chars().next()?,
         name: line[start + 1..end].to_owned(),
         started: number(19)?,
         threads: number(17)?,
-        end: (state == 'Z').then(|| number(49).map(|status| End::from_wait_status(status as i32))).flatten(),
-    })
+        end: None,
+    };
+    if process.is_zombie() {
+        process.end = number(49).map(|status| End::from_wait_status(status as i32));
+    }
+    Some(process)
 }
 
 /// A process whose parent ends while we look is in the parent's list no more, and was not in the list of the root, which
@@ -248,6 +251,7 @@ mod tests {
         (fields[0], fields[17]) = ("Z", "2");
         let process = parse_stat(&format!("14 (server) {}", fields.join(" "))).unwrap();
         assert_eq!(process.state, 'Z');
+        assert_eq!(process.end, None);
         assert!(!process.is_zombie(), "another thread has its descriptors open");
     }
 
