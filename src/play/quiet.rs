@@ -176,6 +176,14 @@ impl Quiet {
         }
     }
 
+    /// Something else is looked at from now on: how that turns is seen anew.
+    pub fn forget_turns(&mut self) {
+        if self.turns_often() {
+            self.whole = Stretch::new();
+        }
+        (self.turns, self.held) = (0, 0);
+    }
+
     fn turns_often(&self) -> bool {
         self.turns > MOST_TURNS
     }

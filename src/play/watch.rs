@@ -122,6 +122,7 @@ impl Scene {
             Timing::Within(time) => (manner, time),
             Timing::For(time) => (Manner::Lasts, time),
         };
+        self.quiet.forget_turns();
         let mut rest = RestWatch::default();
         let mut pause = SHORTEST_PAUSE;
         let mut looks = 0;
@@ -177,11 +178,11 @@ impl Scene {
             self.quiet.looked(holds);
             if !at_rest && asks_motion {
                 let motions = self.processes.motions(processes, horizon);
-                self.delays.add(&motions);
+                self.delays.add(motions.as_deref().unwrap_or_default());
                 // Interpreters and virtual machines need the processors to start: not many of them at a time. And nobody
                 // waits for long for a server that is known to spin: more of those at a time would only be in the way.
                 let starts = self.starting && begun.elapsed() < PATIENCE;
-                if let Some(busy) = self.quiet.has_seen(motions)
+                if let Some(busy) = motions.and_then(|motions| self.quiet.has_seen(motions))
                     && !starts
                     && !(busy && self.request.spins)
                 {

@@ -107,7 +107,7 @@ impl ProcessTable {
     }
 
     /// What tasks have done.
-    pub fn motions(&self, _: &[Process], _: Horizon) -> Vec<Motion> {
+    pub fn motions(&self, _: &[Process], _: Horizon) -> Option<Vec<Motion>> {
         match *self {}
     }
 

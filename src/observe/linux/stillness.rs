@@ -65,8 +65,9 @@ impl ProcessTable {
         Ok(stillness)
     }
 
-    /// All tasks of these processes that live, with what they have done so far.
-    pub fn motions(&self, processes: &[Process], horizon: Horizon) -> Vec<Motion> {
+    /// All tasks of these processes that live, with what they have done so far; `None` if one of several threads is just
+    /// going away, for the others may not all have been seen.
+    pub fn motions(&self, processes: &[Process], horizon: Horizon) -> Option<Vec<Motion>> {
         let mut motions = Vec::new();
         for process in processes {
             let each = |task, status: &Status, sleep: Result<Sleep, Moves>| {
@@ -79,10 +80,13 @@ impl ProcessTable {
                 Ok(())
             };
             if self.each_task(process, Some(horizon), each).is_err() {
+                if process.threads > 1 {
+                    return None;
+                }
                 motions.push(Motion::unknown(process.seen_as));
             }
         }
-        motions
+        Some(motions)
     }
 
     /// What a process does with SIGCHLD.

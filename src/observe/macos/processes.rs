@@ -125,8 +125,8 @@ impl ProcessTable {
     }
 
     /// What tasks have done: what may wake them cannot be seen.
-    pub fn motions(&self, processes: &[Process], _: Horizon) -> Vec<Motion> {
-        processes.iter().map(|process| Motion { unseen: true, ..Motion::unknown(process.pid) }).collect()
+    pub fn motions(&self, processes: &[Process], _: Horizon) -> Option<Vec<Motion>> {
+        Some(processes.iter().map(|process| Motion { unseen: true, ..Motion::unknown(process.pid) }).collect())
     }
 
     /// What a process does with SIGCHLD: macOS does not show it.
