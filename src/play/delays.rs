@@ -20,8 +20,10 @@ impl Delays {
     /// Takes what every task has done by now.
     pub fn add(&mut self, now: &[Motion]) {
         for motion in now {
-            let before = self.of_tasks.insert(motion.task, motion.delayed).unwrap_or_default();
-            self.total += motion.delayed.saturating_sub(before);
+            let known = self.of_tasks.entry(motion.task).or_default();
+            self.total += motion.delayed.saturating_sub(*known);
+            // Of a task that is going away nothing is seen any more: what was seen stays.
+            *known = motion.delayed.max(*known);
         }
     }
 
@@ -82,6 +84,7 @@ mod tests {
         let mut delays = Delays::default();
         delays.add(&[delayed(1, 10), delayed(2, 5)]);
         delays.add(&[delayed(1, 30)]);
+        delays.add(&[Motion::unknown(1)]);
         delays.add(&[delayed(1, 30), delayed(2, 6)]);
         assert_eq!(delays.total, Duration::from_millis(36));
     }

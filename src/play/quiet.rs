@@ -61,11 +61,11 @@ const FEWEST_LOOKS_IN_VAIN: u32 = 10;
 
 /// The time in which nothing has moved that shows: neither the runner nor data nor what is looked at.
 pub struct Quiet {
-    /// All of it.
-    whole: Stretch,
     /// Since what is looked at has turned last: what holds is believed after this.
     same: Stretch,
-    /// How often that has turned.
+    /// All of it, where that turns often.
+    whole: Option<Stretch>,
+    /// How often it has turned.
     turns: u32,
     /// At how many looks it held, since it has turned often.
     held: u32,
@@ -156,47 +156,51 @@ impl Stretch {
 impl Quiet {
     /// It begins.
     pub fn new() -> Quiet {
-        Quiet { whole: Stretch::new(), same: Stretch::new(), turns: 0, held: 0 }
+        Quiet { same: Stretch::new(), whole: None, turns: 0, held: 0 }
     }
 
     /// There was a look, at which something held or not.
     pub fn looked(&mut self, holds: bool) {
-        self.whole.looks += 1;
         self.same.looks += 1;
-        self.held += u32::from(holds && self.turns_often());
+        if let Some(whole) = &mut self.whole {
+            whole.looks += 1;
+            self.held += u32::from(holds);
+        }
     }
 
     /// What is looked at has turned: it held and does not, or the other way. It begins again; but what turns again and
     /// again is part of the circles.
     pub fn turn(&mut self) {
-        self.same = Stretch::new();
+        let before = std::mem::replace(&mut self.same, Stretch::new());
         self.turns += 1;
-        if !self.turns_often() {
-            self.whole = Stretch::new();
+        if self.turns > MOST_TURNS {
+            self.whole.get_or_insert(before);
         }
     }
 
     /// Something else is looked at from now on: how that turns is seen anew.
     pub fn forget_turns(&mut self) {
-        if self.turns_often() {
-            self.whole = Stretch::new();
-        }
-        (self.turns, self.held) = (0, 0);
+        (self.whole, self.turns, self.held) = (None, 0, 0);
     }
 
-    fn turns_often(&self) -> bool {
-        self.turns > MOST_TURNS
+    fn whole(&self) -> &Stretch {
+        self.whole.as_ref().unwrap_or(&self.same)
     }
 
     /// Takes what every task has done by now. From the second time on, says whether one keeps a processor busy.
     pub fn has_seen(&mut self, now: Vec<Motion>) -> Option<bool> {
-        self.same.has_seen(now.clone());
-        self.whole.has_seen(now)
+        match &mut self.whole {
+            None => self.same.has_seen(now),
+            Some(whole) => {
+                self.same.has_seen(now.clone());
+                whole.has_seen(now)
+            }
+        }
     }
 
     /// The tasks that were running when they were looked at last.
     pub fn running(&self) -> Vec<i32> {
-        self.whole.last().iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
+        self.whole().last().iter().filter(|motion| motion.running).map(|motion| motion.task).collect()
     }
 
     /// Whether one of these tasks was running when it was looked at last.
@@ -216,10 +220,11 @@ impl Quiet {
     }
 
     fn is_in_vain_after(&self, circles: &Circles) -> bool {
-        self.whole.looks >= FEWEST_LOOKS_IN_VAIN
-            && self.held * RARELY <= self.whole.looks
-            && self.whole.last().iter().any(|task| task.moves)
-            && self.whole.has_gone_round(circles, Duration::MAX)
+        let whole = self.whole();
+        whole.looks >= FEWEST_LOOKS_IN_VAIN
+            && self.held * RARELY <= whole.looks
+            && whole.last().iter().any(|task| task.moves)
+            && whole.has_gone_round(circles, Duration::MAX)
     }
 
     /// Whether what holds is believed; nobody waits for longer than `longest`.
@@ -245,8 +250,8 @@ mod tests {
 
     /// Nothing has moved for long, at so many looks.
     fn quiet(looks: u32) -> Quiet {
-        let stretch = || Stretch { since: Instant::now() - Duration::from_secs(5), looks, motion: None };
-        Quiet { whole: stretch(), same: stretch(), ..Quiet::new() }
+        let same = Stretch { since: Instant::now() - Duration::from_secs(5), looks, motion: None };
+        Quiet { same, ..Quiet::new() }
     }
 
     fn spinner(used: u64) -> Motion {

@@ -24,7 +24,7 @@ const SHORTEST_HOLD_SPIN: Duration = Duration::from_millis(3);
 const BEFORE_MOTION: Duration = Duration::from_millis(15);
 /// So long after the beginning it is looked at whether a client is starting still: there is no giving up before.
 const BEFORE_CLIENTS: Duration = Duration::from_millis(100);
-/// A scenario that is not over by then is given up, whoever is at fault. No wait of a single step is as long.
+/// A scenario that is not over by then is given up, whoever is at fault.
 const LONGEST_SCENARIO: Duration = Duration::from_secs(240);
 /// How many times its length a deadline can move on while data moves.
 const MOST_EXTENSIONS: u32 = 10;
@@ -126,9 +126,9 @@ impl Scene {
         let mut rest = RestWatch::default();
         let mut pause = SHORTEST_PAUSE;
         let mut looks = 0;
-        let (begun, beginning) = (Instant::now(), self.delays.mark());
+        let begun = self.delays.mark();
         // What the last looks said, all the same, how many they were, and since when.
-        let (mut same, mut same_looks, mut same_since) = (None, 0, begun);
+        let (mut same, mut same_looks, mut same_since) = (None, 0, Instant::now());
         // The waiting is over, but for one more look: what was just found can have been under way until now.
         let mut ends = false;
         loop {
@@ -163,8 +163,8 @@ impl Scene {
             let shortest = if self.request.spins { SHORTEST_HOLD_SPIN } else { SHORTEST_HOLD };
             let seen_enough = same_looks >= FEWEST_SAME_LOOKS && same_since.elapsed() >= shortest;
             // As long as data moves nobody is waiting in vain.
-            let moving = !wants_view && self.delays.counted(&beginning) < patience * MOST_EXTENSIONS;
-            let since = if moving { beginning.or_later(self.last_traffic) } else { beginning };
+            let moving = !wants_view && self.delays.counted(&begun) < patience * MOST_EXTENSIONS;
+            let since = if moving { begun.or_later(self.last_traffic) } else { begun };
             let since = since.or_later(self.last_start);
             let counted = self.delays.counted(&since);
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
@@ -195,7 +195,7 @@ impl Scene {
                     return over(Waited::Failed(self.in_vain_at_rest(&observed, rest.is_timed())), None);
                 }
                 Finding::NotYet(observed) => {
-                    let starting = self.starting || (timing == Timing::Natural && self.awaits_client(begun)?);
+                    let starting = self.starting || (timing == Timing::Natural && self.awaits_client(&begun)?);
                     let patience = if starting { patience.max(START_PATIENCE) } else { patience };
                     let gives_up = starting || timing == Timing::Natural;
                     let few_suffice = counted >= patience.min(PATIENCE) * LONG_LOOKS && looks >= FEWEST_LONG_LOOKS;
@@ -212,7 +212,7 @@ impl Scene {
                     return over(Waited::Held, None);
                 }
                 _ => {
-                    ends = seen_enough && self.has_held_enough(timing, &beginning)?;
+                    ends = seen_enough && self.has_held_enough(timing, &begun)?;
                     if ends && has_ended {
                         return over(Waited::Held, Some(rest.restless()));
                     }
@@ -236,7 +236,7 @@ impl Scene {
     }
 
     /// Whether a client is starting still, for all that is known: it has not connected.
-    fn awaits_client(&mut self, begun: Instant) -> io::Result<bool> {
+    fn awaits_client(&mut self, begun: &Mark) -> io::Result<bool> {
         let awaited = |scene: &Scene| scene.programs.values().any(Program::may_connect);
         if begun.elapsed() < BEFORE_CLIENTS || !awaited(self) {
             return Ok(false);
@@ -246,13 +246,13 @@ impl Scene {
     }
 
     /// Whether what holds is believed though rest was not seen.
-    fn has_held_enough(&mut self, timing: Timing, beginning: &Mark) -> io::Result<bool> {
+    fn has_held_enough(&mut self, timing: Timing, begun: &Mark) -> io::Result<bool> {
         let longest = match timing {
-            Timing::For(time) => return Ok(beginning.elapsed() >= time),
+            Timing::For(time) => return Ok(begun.elapsed() >= time),
             Timing::Within(time) => time.min(PATIENCE),
             Timing::Natural | Timing::Now => PATIENCE,
         };
-        Ok(self.delays.counted(beginning) >= longest
+        Ok(self.delays.counted(begun) >= longest
             || self.quiet.is_long(longest)
             || (self.quiet.is_enough(longest, self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }

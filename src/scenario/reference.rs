@@ -21,8 +21,8 @@ Where several names are allowed, a list or a range such as `\"c1..c5\"` can stan
 When a check is looked at, if the step does not say: what arrives (bytes, an end, an exit, a state) is waited for until it
 is there; counts and what a process holds are taken when the stage is at rest; silence is watched until rest. *At
 rest* means that nothing can happen any more unless the runner acts, so waiting is never a matter of luck; where
-rest cannot be seen (a program that sleeps for a time), a deadline takes its place; no time counts against it in which
-programs waited for a processor.
+rest cannot be seen (a program that sleeps for a time), a deadline takes its place; the time in which
+programs waited for a processor hardly counts against it.
 ";
 
 /// The reference page.
