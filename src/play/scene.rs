@@ -179,6 +179,11 @@ impl Scene {
         self.not_clients.len() - self.before
     }
 
+    /// Whether a peer was ever answered: one that is gone left because it was.
+    pub fn has_answered(&self) -> bool {
+        self.connections() > self.peers.len() || self.peers.values().any(|peer| peer.inbox.received() > 0)
+    }
+
     /// The program that judges servers: the first one of that role.
     pub fn server(&self) -> Option<(&String, &Program)> {
         let servers = self.programs.iter().filter(|(_, program)| program.role == Role::Server);

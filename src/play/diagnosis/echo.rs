@@ -75,10 +75,7 @@ pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
 fn is_closed_unserved(case: &Case<'_>) -> bool {
     let scene = case.scene;
     let is_command_missing = |known: &Known| matches!(known.end, Some(End::Exited(126 | 127)));
-    scene.request.ordinary.is_none()
-        && scene.connections() == scene.peers.len()
-        && scene.peers.values().all(|peer| peer.inbox.received() == 0)
-        && !scene.known.values().any(is_command_missing)
+    scene.request.ordinary.is_none() && !scene.has_answered() && !scene.known.values().any(is_command_missing)
 }
 
 fn closed_unserved(model: Option<Model>) -> &'static str {

@@ -95,9 +95,7 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
     }
     if says(&["accept"]) && says(&["invalid argument"]) {
         // The first accept fails so because of its arguments, a later one because the socket listens no more.
-        let peers = &case.scene.peers;
-        let served = case.scene.connections() > peers.len() || peers.values().any(|peer| peer.inbox.received() > 0);
-        let shut = served || has_made_a_child(case.scene);
+        let shut = case.scene.has_answered() || has_made_a_child(case.scene);
         return Some(if shut { "child-shuts-listener-down" } else { "accept-length-not-set" });
     }
     if says(&["accept"]) && says(&["bad file descriptor"]) {
