@@ -100,10 +100,9 @@ impl Scene {
             _ => None,
         };
         let settled = |_: &mut Scene, _: Option<&View>| Ok(Finding::Holds);
-        if let Some(time) = aftermath
-            && let Err(error) = self.watch(Manner::Settles, Timing::Within(time), false, settled)
-        {
-            return error;
+        if let Some(time) = aftermath {
+            // What was observed stays observed, whatever becomes of this.
+            let _ = self.watch(Manner::Settles, Timing::Within(time), false, settled);
         }
         let view = match self.look() {
             Ok(view) => view,
