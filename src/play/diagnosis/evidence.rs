@@ -108,14 +108,28 @@ fn compare(came: &[u8], payload: &Payload) -> (usize, bool) {
     (matched, matched < came.len())
 }
 
-/// Whether no process has accepted this peer's or client's connection.
+/// Whether nobody serves this peer's or client's connection.
 pub fn is_unserved(scene: &Scene, view: &View, name: &str) -> bool {
     let socket = scene.pair(name).and_then(|pair| view.socket(pair.reversed()));
-    socket.is_some_and(waits_for_accept)
+    socket.is_some_and(|socket| has_no_handler(scene, view, socket))
+}
+
+/// Whether no process has accepted a connection; or one has, and sleeps before it could leave it to another.
+pub fn has_no_handler(scene: &Scene, view: &View, socket: &Socket) -> bool {
+    waits_for_accept(socket) || is_held_up_in_wait(scene, view, socket)
+}
+
+/// Whether only the process that accepts has this connection, and sleeps in wait: a signal handler has called it.
+fn is_held_up_in_wait(scene: &Scene, view: &View, socket: &Socket) -> bool {
+    let owners = scene.owners(view, socket.inode);
+    let [owner] = owners.as_slice() else { return false };
+    scene.server().is_some_and(|(_, server)| server.pid == owner.pid)
+        && scene.sleeps_in(owner, &["wait"])
+        && scene.processes.child_signal(owner).is_some_and(|signal| signal.caught)
 }
 
 /// Whether a connection is in its listening socket's queue: one that was accepted and closed has left these states.
-pub fn waits_for_accept(socket: &Socket) -> bool {
+fn waits_for_accept(socket: &Socket) -> bool {
     socket.inode == 0 && matches!(socket.state, TcpState::Established | TcpState::CloseWait)
 }
 

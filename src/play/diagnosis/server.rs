@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone, was_disturbed};
 use super::echo::{printed, received};
-use super::evidence::{is_unserved, waits_for_accept};
+use super::evidence::{has_no_handler, is_unserved};
 use crate::catalogue::Sign;
 use crate::observe::{DescriptorKind, End, Process, Socket};
 use crate::play::expect::Subject;
@@ -341,8 +341,8 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
     if process.state == 'T' {
         return None;
     }
-    let waits = view.sockets.iter().any(|socket| socket.pair.local.port() == port && waits_for_accept(socket));
-    if !waits {
+    let waits = |socket: &Socket| socket.pair.local.port() == port && has_no_handler(scene, view, socket);
+    if !view.sockets.iter().any(waits) {
         return None;
     }
     if has_left_the_listener(case, process) {
