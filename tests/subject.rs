@@ -67,6 +67,17 @@ fn a_server_that_ends_is_said_to_have_ended(#[case] script: &str, #[case] wanted
     assert!(!observed.chars().any(char::is_control), "{observed:?}");
 }
 
+/// So that fifty of them that go round and round do not keep the runner from seeing and ending it.
+#[test]
+fn programs_give_way_to_the_runner() {
+    let folder = folder();
+    let server = executable(folder.path(), "server", "#!/bin/sh\nnice >&2\nexit 1\n");
+    let own = std::process::Command::new("nice").output().expect("nice can be started");
+    let own: i32 = stdout(&own).trim().parse().expect("nice prints a number");
+    let wanted = format!("it said \"{}\"", (own + 5).min(19));
+    assert!(observed(&server).contains(&wanted), "{wanted}");
+}
+
 #[test]
 fn a_server_that_never_listens_is_said_not_to() {
     let folder = folder();

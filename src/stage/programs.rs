@@ -193,6 +193,8 @@ fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words:
         limit(libc::RLIMIT_FSIZE as _, Some(LARGEST_FILE))?;
         limit(libc::RLIMIT_NOFILE as _, spawn.limits.descriptors)?;
         limit(libc::RLIMIT_NPROC as _, spawn.limits.processes)?;
+        // SAFETY: changes nothing but the priority of the child, and needs no privilege.
+        unsafe { libc::nice(BEHIND_THE_PLAYER) };
         platform::drop_privileges();
         platform::close_on_exec_from(first_to_close);
         Ok(())
@@ -232,6 +234,9 @@ fn limit(resource: i32, soft: Option<u64>) -> nix::Result<()> {
     Errno::result(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 
+/// How much nicer programs are than the player (nice(2)): a processor is shared three to one. With fifty programs at it
+/// without end the player still sees what they do, and ends it; more than this would slow down programs that are idle.
+const BEHIND_THE_PLAYER: i32 = 5;
 /// The largest file that a program can write: 64 MiB.
 const LARGEST_FILE: u64 = 64 << 20;
 
