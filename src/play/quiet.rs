@@ -46,7 +46,7 @@ const SHORT: Circles = Circles::new(50, 3, 25);
 const SHORT_SPIN: Circles = Circles::new(3, 3, 2).shared(1);
 /// There is no use in waiting any longer for what does not hold after one of these.
 const IN_VAIN: [Circles; 2] = [Circles::new(300, 20, 400), Circles::new(1000, 4, 250)];
-const IN_VAIN_SPIN: Circles = Circles::new(100, 20, 60).shared(10);
+const IN_VAIN_SPIN: Circles = Circles::new(30, 10, 20).shared(5);
 /// The same while a program starts: what it does has its use, for all that is known, unless it is very much.
 const IN_VAIN_AT_START: Circles = Circles::new(3000, u64::MAX, 3000);
 /// What has turned more often than that turns without end,
