@@ -85,8 +85,13 @@ impl Call {
             libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_connect => {
                 Patience::Sending
             }
+            // From a pipe to a socket it waits for the pipe, or for room: a time-out for sending is not looked at.
+            libc::SYS_splice => Patience::Receiving,
+            libc::SYS_sendfile => Patience::Sending,
             libc::SYS_wait4 | libc::SYS_waitid | libc::SYS_rt_sigsuspend => Patience::Unlimited,
+            libc::SYS_semop | libc::SYS_msgrcv | libc::SYS_msgsnd => Patience::Unlimited,
             libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => unless(third != 0),
+            libc::SYS_semtimedop => unless(fourth != 0),
             libc::SYS_pselect6 => unless(fifth != 0),
             libc::SYS_epoll_pwait => unless(fourth as i32 >= 0),
             libc::SYS_epoll_pwait2 => unless(fourth != 0),

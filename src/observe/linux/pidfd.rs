@@ -30,8 +30,17 @@ const PIDFD_INFO_EXIT: u64 = 1 << 3;
 impl PidFd {
     /// Opens a process by its id.
     pub fn open(pid: i32) -> io::Result<PidFd> {
+        PidFd::open_with(pid, 0)
+    }
+
+    /// Opens a thread by its id (Linux 6.9): the descriptors of its process can be had when the main thread has ended.
+    pub fn of_thread(task: i32) -> io::Result<PidFd> {
+        PidFd::open_with(task, libc::PIDFD_THREAD)
+    }
+
+    fn open_with(id: i32, flags: u32) -> io::Result<PidFd> {
         // SAFETY: pidfd_open takes two integers and returns a new descriptor or -1.
-        let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let number = unsafe { libc::syscall(libc::SYS_pidfd_open, id, flags) };
         if number < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -135,7 +135,19 @@ pub(super) fn task_ids(pid: i32) -> Vec<i32> {
 }
 
 fn read_process(pid: i32) -> Option<Process> {
-    parse_stat(&read_text(&format!("/proc/{pid}/stat")).ok()?)
+    let mut process = parse_stat(&read_text(&format!("/proc/{pid}/stat")).ok()?)?;
+    if process.state == 'Z' && process.threads > 1 {
+        // The main thread has ended (pthread_exit), and has nothing open any more; the process lives on in the others.
+        let living = task_ids(pid).into_iter().filter_map(|task| {
+            let thread = parse_stat(&read_text(&format!("/proc/{pid}/task/{task}/stat")).ok()?)?;
+            (thread.state != 'Z').then_some((thread.state, task))
+        });
+        // One that runs stands for all.
+        if let Some((state, task)) = living.min_by_key(|(state, task)| (*state != 'R', *task)) {
+            (process.state, process.seen_as) = (state, task);
+        }
+    }
+    Some(process)
 }
 
 /// The name stands in parentheses and may hold parentheses itself: the fields begin behind the last one.
@@ -218,10 +230,10 @@ fn translate_ids(processes: &mut [Process]) {
         line.split_whitespace().last()?.parse().ok()
     };
     let ids: Vec<(i32, i32)> =
-        processes.iter().filter_map(|process| Some((process.seen_as, inner(process.seen_as)?))).collect();
+        processes.iter().filter_map(|process| Some((process.pid, inner(process.pid)?))).collect();
     let find = |seen: i32| ids.iter().find(|(outer, _)| *outer == seen).map_or(0, |(_, inner)| *inner);
     for process in processes {
-        process.pid = find(process.seen_as);
+        process.pid = find(process.pid);
         process.parent = find(process.parent);
     }
 }

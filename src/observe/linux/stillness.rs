@@ -102,7 +102,8 @@ impl ProcessTable {
             let read = |file: &str| read_text(&format!("/proc/{}/task/{task}/{file}", process.seen_as));
             let call = read("syscall").ok().and_then(|line| Call::parse(&line));
             match read("status").ok().and_then(|text| Status::parse(&text)).map(|status| status.state) {
-                Some('T') => true,
+                // The main thread can have ended before the others.
+                Some('T' | 'Z') => true,
                 Some('D') => call.is_some_and(|call| call.awaits_child()),
                 _ => false,
             }
@@ -186,7 +187,12 @@ impl ProcessTable {
         if !link.to_string_lossy().starts_with("socket:") {
             return Ok(Sleep::Endless);
         }
-        let copy = PidFd::open(process.pid).and_then(|pidfd| pidfd.descriptor(number)).map_err(unseen)?;
+        let pidfd = match self {
+            ProcessTable::Below { translate: true, .. } => PidFd::open(process.pid),
+            _ if process.seen_as != process.pid => PidFd::of_thread(process.seen_as),
+            _ => PidFd::open(process.pid),
+        };
+        let copy = pidfd.and_then(|pidfd| pidfd.descriptor(number)).map_err(unseen)?;
         let time_out = if receiving {
             getsockopt(&copy.as_fd(), sockopt::ReceiveTimeout)
         } else {
