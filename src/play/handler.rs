@@ -16,8 +16,9 @@ impl Scene {
     /// the listening process is among the owners, the answer is taken at rest. If it keeps the connection even
     /// then, the handler is the first process that was made for it.
     pub fn handler(&mut self, peer: &str) -> Result<Result<Identity, String>, Outcome> {
-        if let Some(identity) = self.handlers.get(peer) {
-            return Ok(Ok(*identity));
+        if let Some(identity) = self.handlers.get(peer).copied() {
+            self.serves_alone(peer, identity)?;
+            return Ok(Ok(identity));
         }
         let started = self.server().map(|(_, program)| program.pid);
         let alone = matches!(self.request.model, Some(Model::Thread | Model::Event | Model::Iterative));
@@ -48,11 +49,29 @@ impl Scene {
             (Some(identity), _) => {
                 self.handlers.insert(peer.to_owned(), identity);
                 self.note(format!("process {} handles {peer}", identity.0));
+                self.serves_alone(peer, identity)?;
                 Ok(identity)
             }
             (None, Waited::Failed(observed)) => Err(observed),
             (None, Waited::Held) => Err("nothing was seen".into()),
         })
+    }
+
+    /// A worker that serves several clients at a time takes them all along: what a scenario wants to do to the handler of
+    /// one of them cannot be done.
+    fn serves_alone(&mut self, peer: &str, handler: Identity) -> Result<(), Outcome> {
+        if self.request.model != Some(Model::Prefork) {
+            return Ok(());
+        }
+        let view = self.look()?;
+        let has = |other: &str| self.server_end_owners(&view, other).iter().any(|owner| owner.pid == handler.0);
+        match self.peers.keys().find(|other| *other != peer && has(other)) {
+            None => Ok(()),
+            Some(other) => Err(Outcome::Skip(format!(
+                "process {} serves {peer} and {other} at once: what is done to it is done to both",
+                handler.0
+            ))),
+        }
     }
 
     /// The processes of the server that have the server's end of a peer's connection open.
