@@ -337,6 +337,13 @@ impl Scene {
             return Ok(Finding::Never(how));
         };
         Ok(match check {
+            // D is a moment of something that goes on, but for a parent that waits for what it has made with vfork.
+            CheckKind::State(letters) if process.state == 'D' && letters.contains(&'S') => {
+                match self.processes.has_stopped(process) {
+                    true => Finding::Holds,
+                    false => Finding::NotYet("it is in state D".into()),
+                }
+            }
             CheckKind::State(letters) if letters.contains(&process.state) => Finding::Holds,
             CheckKind::State(_) => Finding::NotYet(format!("it is in state {}", process.state)),
             CheckKind::AsleepIn(calls) => {

@@ -156,6 +156,7 @@ impl Scene {
                 if same.replace(holds).is_some() {
                     self.at_rest = false;
                     self.quiet.turn();
+                    ends = false;
                 }
                 (same_looks, same_since) = (0, Instant::now());
             }
@@ -202,6 +203,13 @@ impl Scene {
                     let late = counted >= patience && (looks >= FEWEST_LOOKS || few_suffice);
                     ends = late || (gives_up && self.waits_in_vain(starting)?);
                     if ends && has_ended {
+                        if late && !wants_view && self.delays.counted(&self.last_traffic) < patience {
+                            let waited = begun.elapsed().as_secs();
+                            let slow = format!(
+                                "{observed}, and data still moves after {waited} s: so slow a program is not judged by this"
+                            );
+                            return Err(Outcome::Error(slow));
+                        }
                         let why = rest.restless();
                         let waited = since.elapsed().as_millis();
                         return over(Waited::Failed(format!("{observed}, after {waited} ms ({why})")), Some(why));
