@@ -8,6 +8,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 
 use common::processes::MarkedRun;
 use common::{FORKSPEC, compile, files, folder, path, root};
@@ -152,15 +153,12 @@ fn a_second_interrupt_ends_the_runner_at_once() {
 }
 
 /// Starts a process that hides: twice forked, in a session of its own, deaf to every signal that can be ignored.
-/// Then it becomes the server.
+/// Then, and only then, it becomes the server.
 const HIDER: &str = r#"
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
-  if (argc < 3) return 2;
+  if (argc < 2) return 2;
   int ready[2];
   char byte;
   if (pipe(ready) < 0) return 2;
@@ -169,8 +167,6 @@ int main(int argc, char **argv) {
     if (fork() > 0) _exit(0);
     for (int n = 1; n < 65; n++) signal(n, SIG_IGN);
     for (int fd = 0; fd < 3; fd++) close(fd);
-    int proof = open(argv[1], O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (proof < 0 || write(proof, "x", 1) != 1) _exit(1);
     if (write(ready[1], "x", 1) != 1) _exit(1);
     close(ready[1]);
     for (;;) pause();
@@ -178,7 +174,7 @@ int main(int argc, char **argv) {
   close(ready[1]);
   if (read(ready[0], &byte, 1) != 1) return 3;
   close(ready[0]);
-  execv(argv[2], argv + 2);
+  execv(argv[1], argv + 1);
   return 4;
 }
 "#;
@@ -194,8 +190,7 @@ fn a_process_that_hides_is_gone_after_the_run(#[case] isolation: &str) {
     }
     let folder = folder();
     let hider = compile(folder.path(), "hider", HIDER);
-    let proof = path(&folder.path().join("proof"));
-    let server = format!("{hider} {proof} {FORKSPEC} reference server {{port}}");
+    let server = format!("{hider} {FORKSPEC} reference server {{port}}");
     let words = ["run", "--isolation", isolation, "--server", &server, "startup", "termination/child-is-reaped"];
     let mut run = MarkedRun::start(&words);
     let mut text = String::new();
@@ -206,9 +201,46 @@ fn a_process_that_hides_is_gone_after_the_run(#[case] isolation: &str) {
     if status.code() == Some(3) && isolation != "none" && error.contains("cannot run it") {
         return;
     }
-    let hidden = std::fs::read(&proof).map_or(0, |bytes| bytes.len());
-    assert!(hidden > 0, "no process has hidden itself: {text}{error}");
+    // It becomes the server only when it has heard from the process that hides.
+    assert!(text.contains("PASS  startup/idle-server-sleeps"), "no process has hidden itself: {text}{error}");
     // At the runner's end, not some time after it.
     assert_eq!(run.processes(), Vec::<i32>::new(), "{text}");
     run.assert_gone(isolation);
+}
+
+/// Makes files that must not be there yet, where a program may: `$1` is a name in the working directory.
+const SCRIBBLER: &str = r#"
+set -eC
+for place in . "$HOME" /tmp; do
+  echo "process $$" > "$place/$1"
+done
+shift
+exec "$@"
+"#;
+
+#[test]
+fn what_a_program_writes_is_its_own_and_gone_after_the_run() {
+    // Neither in the other nor below /tmp: each is a case of its own.
+    let elsewhere = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+    let (folder, home) = (elsewhere(), elsewhere());
+    let script = path(&folder.path().join("scribbler.sh"));
+    std::fs::write(&script, SCRIBBLER).expect("it can be written");
+    let name = format!("forkspec-test-{}", std::process::id());
+    let server = format!("sh {script} {name} {FORKSPEC} reference server {{port}}");
+    let words = ["run", "--server", &server, "--report", "json", "startup/server-listens", "termination", "crash"];
+    let run = common::forkspec()
+        .current_dir(folder.path())
+        .env("HOME", home.path())
+        .args(words)
+        .output()
+        .expect("it can be executed");
+    let report: Value = serde_json::from_slice(&run.stdout).expect("it is JSON");
+    if report["environment"]["isolation"] == "none" {
+        // Plain processes share all files, and the second one finds the first one's.
+        return;
+    }
+    assert_eq!(run.status.code(), Some(0), "{}", common::both(&run));
+    let entries = |folder: &Path| std::fs::read_dir(folder).expect("it can be read").count();
+    assert_eq!((entries(folder.path()), entries(home.path())), (1, 0), "{}", common::both(&run));
+    assert!(!Path::new("/tmp").join(&name).exists(), "in /tmp");
 }

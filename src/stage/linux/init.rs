@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use super::process::{adopt_orphans, die_with_parent};
-use super::{isolation, network};
+use super::{files, isolation, network};
 use crate::observe::ProcessTable;
 use crate::stage::plain;
 use crate::stage::protocol::{Isolation, Record, Request};
@@ -48,6 +48,7 @@ fn be_init(request: Request, player: impl Fn(Request, Surroundings) -> Record) -
         Ok(surroundings) => surroundings,
         Err(why) => refuse(why),
     };
+    files::layer();
     let mut child_ended = SigSet::empty();
     child_ended.add(Signal::SIGCHLD);
     let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&child_ended), None);

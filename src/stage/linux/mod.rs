@@ -1,6 +1,7 @@
 //! The stage on Linux.
 
 mod descriptors;
+mod files;
 mod init;
 mod isolation;
 mod limits;
