@@ -8,7 +8,7 @@ mod common;
 
 use std::fs;
 
-use common::{compile, folder, only, path, reference, report, text};
+use common::{FORKSPEC, compile, folder, only, path, reference, report, text};
 use rstest::rstest;
 
 /// A server that lets the system choose its port.
@@ -90,4 +90,28 @@ fn the_port_can_be_the_one_that_is_seen() {
         report(&["--port", "auto", "--server", &server, "echo/one-mebibyte", "termination/child-is-reaped"]);
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(report["summary"]["pass"], 2, "{report:#}");
+}
+
+/// A shell that starts a program and waits for it.
+fn in_a_shell(command: &str) -> String {
+    format!("sh -c '{command}; exit $?'")
+}
+
+#[rstest]
+#[case::that_forks("server", "fork")]
+#[case::that_has_workers("prefork", "prefork")]
+#[case::with_threads("thread", "thread")]
+#[case::that_polls("event", "event")]
+fn a_shell_that_waits_is_not_taken_for_the_server(#[case] name: &str, #[case] model: &str) {
+    let server = in_a_shell(&reference(name));
+    let (status, report) = report(&["--server", &server, "--strict", "startup", "crash", "descriptors"]);
+    assert_eq!(report["subject"]["server"]["model"], model);
+    assert_eq!(status, 0, "{report:#}");
+}
+
+#[test]
+fn a_client_is_killed_whatever_waits_for_it() {
+    let client = in_a_shell(&format!("{FORKSPEC} reference client {{host}} {{port}}"));
+    let (status, report) = report(&["--server", &reference("server"), "--client", &client, "crash/client-is-killed"]);
+    assert_eq!((status, &only(&report)["verdict"]), (0, &"pass".into()), "{report:#}");
 }

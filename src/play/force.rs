@@ -7,6 +7,7 @@ use super::expect::Subject;
 use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
 use super::watch::{Finding, Manner, Waited};
+use crate::observe::Process;
 use crate::scenario::{Scarce, SignalKind, Target, Timing};
 use crate::stage::set_limit;
 
@@ -22,9 +23,29 @@ impl Scene {
             SignalKind::Continue => Signal::SIGCONT,
         };
         for subject in subjects {
+            let others = match (&subject, kind) {
+                (Subject::Program(name), SignalKind::Kill(_)) => self.others_with_its_connection(name)?,
+                _ => Vec::new(),
+            };
             self.signal_one(&subject, signal)?;
+            for other in others {
+                self.signal_one(&other, signal)?;
+            }
         }
         Ok(())
+    }
+
+    /// The processes beside the one that was started that have a client's connection open: when the client is killed,
+    /// they are. It may have two, or a shell that waits for it.
+    fn others_with_its_connection(&mut self, name: &str) -> Result<Vec<Subject>, Stop> {
+        let Some(pair) = self.programs.get(name).and_then(|program| program.pair) else { return Ok(Vec::new()) };
+        let view = self.look()?;
+        let owners = view.socket(pair).map(|socket| self.owners(&view, socket.inode)).unwrap_or_default();
+        let started = self.programs.get(name).map(|program| program.pid);
+        let others = owners.into_iter().filter(|owner| Some(owner.pid) != started);
+        let subject =
+            |owner: &Process| Subject::Process((owner.pid, owner.started), format!("process {} of {name}", owner.pid));
+        Ok(others.map(subject).collect())
     }
 
     pub fn signal_one(&mut self, subject: &Subject, signal: Signal) -> Result<(), Stop> {

@@ -132,14 +132,31 @@ impl Scene {
             self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
         for name in names {
             let family = self.family(view, &name);
-            let here = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
-            let listeners: Vec<&Socket> = view.sockets.iter().filter(here).collect();
+            let listeners = listeners(view, port);
             let serves = |process: &&&Process| listeners.iter().any(|socket| self.holds(process, socket.inode));
             let heir = family.iter().find(serves).map(|process| process.pid);
             if let (Some(program), Some(pid)) = (self.programs.get_mut(&name), heir) {
                 program.adopt(pid);
                 self.note(format!("{name} has left, as daemons do, and process {pid} serves"));
             }
+        }
+    }
+
+    /// A server may be started by a shell, or by `timeout`, which only waits for it. Then the server is the one process
+    /// that listens, or the one that has made all others that do.
+    pub fn pass_over_wrapper(&mut self, name: &str, view: &View) {
+        let listeners = listeners(view, self.request.port);
+        let serves = |process: &&Process| listeners.iter().all(|socket| self.holds(process, socket.inode));
+        let serving: Vec<&Process> = self.family(view, name).into_iter().filter(serves).collect();
+        let made_all = |first: &&&Process| serving.iter().all(|process| descends(view, process.pid, first.pid));
+        let head = serving.iter().find(made_all).map(|process| process.pid);
+        if let (Some(program), Some(pid)) = (self.programs.get_mut(name), head)
+            && program.pid != pid
+            && !program.adopted
+            && !serving.iter().any(|process| process.pid == program.pid)
+        {
+            program.adopt(pid);
+            self.note(format!("{name} is process {pid}: the one that was started does not listen itself"));
         }
     }
 
@@ -168,4 +185,23 @@ impl Scene {
         };
         view.processes.iter().filter(belongs).collect()
     }
+}
+
+fn listeners(view: &View, port: u16) -> Vec<&Socket> {
+    let here = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
+    view.sockets.iter().filter(here).collect()
+}
+
+/// Whether a process is another one, or was made by it, or by one that was.
+fn descends(view: &View, pid: i32, from: i32) -> bool {
+    let mut next = Some(pid);
+    // No chain of parents is longer than the table.
+    for _ in 0..=view.processes.len() {
+        match next {
+            Some(pid) if pid == from => return true,
+            Some(pid) => next = view.process(pid).map(|process| process.parent),
+            None => return false,
+        }
+    }
+    false
 }

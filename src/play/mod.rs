@@ -12,6 +12,7 @@ mod lingering;
 mod outbox;
 mod peer;
 mod player;
+mod pool;
 mod probe;
 mod program;
 mod quiet;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, read, write};
 
 use super::capture::Capture;
@@ -27,8 +27,12 @@ pub struct Program {
     pub end: Option<End>,
     /// It is not the player's child: its end is seen, not reaped.
     pub adopted: bool,
+    /// The player's child that only waits for it: a shell, for one.
+    wrapper: Option<Pid>,
     /// It has been seen to listen, at rest: who leaves now is no daemon's first process.
     pub has_started: bool,
+    /// How many threads it had when it had started.
+    pub threads: Option<u64>,
     /// Whether the scenario made it end.
     pub end_was_asked_for: bool,
     /// Standard input, until it is ended.
@@ -75,7 +79,9 @@ impl Program {
             pid: pid.as_raw(),
             end: None,
             adopted: false,
+            wrapper: None,
             has_started: false,
+            threads: None,
             end_was_asked_for: false,
             stdin,
             terminal,
@@ -98,7 +104,9 @@ impl Program {
             pid: 0,
             end: None,
             adopted: true,
+            wrapper: None,
             has_started: true,
+            threads: None,
             end_was_asked_for: false,
             stdin: None,
             terminal: false,
@@ -165,20 +173,29 @@ impl Program {
         moved | self.reap()
     }
 
-    /// Takes another process for the program: a daemon's, when the process that was started has left.
+    /// Takes another process for the program than the one that was started: a daemon's, when that one has left, or the
+    /// one that it waits for.
     pub fn adopt(&mut self, pid: i32) {
+        if !self.adopted && self.end.is_none() {
+            self.wrapper = Some(Pid::from_raw(self.pid));
+        }
         self.pid = pid;
         self.end = None;
         self.adopted = true;
     }
 
     fn reap(&mut self) -> bool {
+        if let Some(wrapper) = self.wrapper
+            && !matches!(waitpid(wrapper, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+        {
+            self.wrapper = None;
+        }
         if self.end.is_some() || self.adopted {
             return false;
         }
         match waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG)) {
-            Ok(nix::sys::wait::WaitStatus::Exited(_, status)) => self.end = Some(End::Exited(status as u8)),
-            Ok(nix::sys::wait::WaitStatus::Signaled(_, signal, _)) => self.end = Some(End::Signalled(signal as i32)),
+            Ok(WaitStatus::Exited(_, status)) => self.end = Some(End::Exited(status as u8)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => self.end = Some(End::Signalled(signal as i32)),
             _ => return false,
         }
         true

@@ -144,6 +144,11 @@ impl Scene {
                     program.has_started = true;
                 }
                 self.note(format!("{name} listens on port {}", self.request.port));
+                let view = self.look()?;
+                self.pass_over_wrapper(name, &view);
+                if let Some(program) = self.programs.get_mut(name) {
+                    program.threads = view.process(program.pid).map(|process| process.threads);
+                }
                 Ok(())
             }
             Waited::Failed(observed) if port == 0 => miss(Topic::Start, format!("{name} listens on a port"), observed),

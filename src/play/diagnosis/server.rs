@@ -380,6 +380,8 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
         (false, _) if process.state == 'R' || case.is_about(&["emfile-fatal"]) => return None,
         (false, _) if scene.request.model == Some(Model::Thread) && sleeps_in("futex") => "waits-for-each-client",
         (false, _) if scene.request.model == Some(Model::Event) => "one-client-blocks-all",
+        // It serves several, and so is not that; what it lacks for the others does not show.
+        (false, _) if scene.served_at_once() > 1 => return None,
         (false, _) => "iterative-server",
     })
 }
