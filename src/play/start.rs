@@ -17,7 +17,36 @@ use crate::observe::{End, ProcessTable, Socket};
 use crate::scenario::{Role, Start, Timing, show};
 use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
 
+/// What a server can do with fewer free descriptors than these is its own affair.
+const FEWEST_DESCRIPTORS: u64 = 4;
+
 impl Scene {
+    /// Starts a program. One that needs more descriptors for itself than the scenario leaves it, as a runtime system may,
+    /// does not show what it does about its clients'.
+    pub fn start_within_limits(&mut self, start: &Start) -> Result<(), Stop> {
+        let done = self.start(start);
+        let Some(limit) = start.limits.descriptors else { return done };
+        let skip = |why: String| Err(Stop::Outcome(Outcome::Skip(why)));
+        match done {
+            // The probe has seen that it starts without the limit.
+            Err(Stop::Miss(_)) if self.request.ordinary.is_some() => skip(format!(
+                "{} starts, but not with the {limit} descriptors that this scenario leaves it",
+                start.name
+            )),
+            Ok(()) => {
+                let view = self.look()?;
+                let process = self.programs.get(&start.name).and_then(|program| view.process(program.pid));
+                let taken = process.map(|process| self.processes.descriptors(process)).transpose()?;
+                let taken = taken.map_or(0, |table| table.len() as u64);
+                if limit >= taken + FEWEST_DESCRIPTORS {
+                    return Ok(());
+                }
+                skip(format!("{} has {taken} descriptors open before its first client, too many for this", start.name))
+            }
+            done => done,
+        }
+    }
+
     /// Starts a program, once.
     pub fn start_once(&mut self, start: &Start) -> Result<(), Stop> {
         let command = match start.role {

@@ -95,7 +95,7 @@ impl Scene {
             self.stir();
         }
         match action {
-            Action::Start(start) => self.start(start),
+            Action::Start(start) => self.start_within_limits(start),
             Action::Connect { peers, address, narrow } => {
                 let to = self.destination(address.as_deref())?;
                 let room = if *narrow { Room::Little } else { Room::Usual };
