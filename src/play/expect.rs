@@ -8,7 +8,7 @@ use super::verdict::Outcome;
 use super::watch::{Finding, Manner};
 use super::wording::plural;
 use crate::observe::{DescriptorKind, End, Pair, Process, Socket};
-use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Payload, SocketName, Target, show};
+use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Model, Payload, SocketName, Target, show};
 use crate::tcp::TcpState;
 
 /// Who a check is about, once names are looked up.
@@ -379,6 +379,11 @@ impl Scene {
     }
 
     fn children(&self, name: &str, wanted: CountOrBaseline, process: &Process, view: &View) -> Finding {
+        let serves_itself = matches!(self.request.model, Some(Model::Thread | Model::Event | Model::Iterative));
+        if process.state == 'T' && serves_itself {
+            // What it has made beside its threads it would end itself, if it were not stopped.
+            return Finding::Holds;
+        }
         let count = view.processes.iter().filter(|child| child.parent == process.pid && !child.is_zombie()).count();
         let baseline = self
             .programs

@@ -191,7 +191,7 @@ pub const CHECKS: &[CheckRow] = &[
         name: "children",
         value: Kind::CountOrBaseline,
         on: On::Program,
-        about: "The number of its live children, at rest.",
+        about: "The number of its live children, at rest. Of a server without handler processes nothing is asked while it is stopped.",
         build: |fields| fields.count_or_baseline("children").map(CheckKind::Children),
     },
     CheckRow {
