@@ -1,6 +1,7 @@
 //! A program of the subject's that was started.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -52,6 +53,8 @@ pub struct Program {
     pub baseline: Option<Baseline>,
     /// The connection that a client has made to the port, once it was seen.
     pub pair: Option<Pair>,
+    /// How long nothing had moved when the other side was seen to have ended that connection.
+    pub silence: Option<Duration>,
 }
 
 /// What `baseline` remembers of a program.
@@ -93,6 +96,7 @@ impl Program {
             limits: Vec::new(),
             baseline: None,
             pair: None,
+            silence: None,
         }
     }
 
@@ -118,6 +122,7 @@ impl Program {
             limits: Vec::new(),
             baseline: None,
             pair: None,
+            silence: None,
         }
     }
 

@@ -267,6 +267,7 @@ impl Scene {
         self.meet(&view.processes);
         self.follow_daemons(&view);
         self.find_client_connections(&view);
+        self.find_clients_left(&view);
         Ok(view)
     }
 
@@ -317,6 +318,16 @@ impl Scene {
         let family = self.family(view, program);
         let listening = view.sockets.iter().filter(|socket| socket.state == TcpState::Listen);
         listening.filter(|socket| family.iter().any(|process| self.holds(process, socket.inode))).collect()
+    }
+
+    /// Notices when a client is left by the other side.
+    fn find_clients_left(&mut self, view: &View) {
+        let silence = self.delays.counted(&self.last_traffic);
+        for program in self.programs.values_mut().filter(|program| program.silence.is_none()) {
+            if program.pair.is_some_and(|pair| view.state(pair) == TcpState::CloseWait) {
+                program.silence = Some(silence);
+            }
+        }
     }
 
     /// A client's connection stays known when its owner has gone: TIME_WAIT belongs to nobody.

@@ -99,9 +99,8 @@ pub fn closed_first(case: &Case<'_>) -> Option<&'static str> {
         // The runner was the second to close.
         return case.miss.observed.contains("TIME_WAIT").then_some("one-message-only");
     }
-    let client_was_left = |pair| case.view.state(pair) == TcpState::CloseWait;
-    if scene.programs.values().filter_map(|program| program.pair).any(client_was_left) {
-        return Some("one-message-only");
+    if let Some(silence) = scene.programs.values().find_map(|program| program.silence) {
+        return Some(if silence >= LONG_SILENCE { "idle-timeout" } else { "one-message-only" });
     }
     let (_, peer) = scene.peers.iter().find(|(name, peer)| {
         peer.is_open()
