@@ -208,12 +208,13 @@ fn a_process_that_hides_is_gone_after_the_run(#[case] isolation: &str) {
     run.assert_gone(isolation);
 }
 
-/// Makes files that must not be there yet, where a program may: `$1` is a name in the working directory.
+/// Makes files that must not be there yet, and removes one that is: `$1` is a name.
 const SCRIBBLER: &str = r#"
 set -eC
 for place in . "$HOME" /tmp; do
   echo "process $$" > "$place/$1"
 done
+rm "$HOME/precious"
 shift
 exec "$@"
 "#;
@@ -225,6 +226,7 @@ fn what_a_program_writes_is_its_own_and_gone_after_the_run() {
     let (folder, home) = (elsewhere(), elsewhere());
     let script = path(&folder.path().join("scribbler.sh"));
     std::fs::write(&script, SCRIBBLER).expect("it can be written");
+    std::fs::write(home.path().join("precious"), "the only copy").expect("it can be written");
     let name = format!("forkspec-test-{}", std::process::id());
     let server = format!("sh {script} {name} {FORKSPEC} reference server {{port}}");
     let words = ["run", "--server", &server, "--report", "json", "startup/server-listens", "termination", "crash"];
@@ -241,6 +243,6 @@ fn what_a_program_writes_is_its_own_and_gone_after_the_run() {
     }
     assert_eq!(run.status.code(), Some(0), "{}", common::both(&run));
     let entries = |folder: &Path| std::fs::read_dir(folder).expect("it can be read").count();
-    assert_eq!((entries(folder.path()), entries(home.path())), (1, 0), "{}", common::both(&run));
+    assert_eq!((entries(folder.path()), entries(home.path())), (1, 1), "{}", common::both(&run));
     assert!(!Path::new("/tmp").join(&name).exists(), "in /tmp");
 }
