@@ -13,7 +13,7 @@ use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, START_PATIENCE, Waited};
-use crate::observe::{End, ProcessTable, Socket};
+use crate::observe::{End, Process, ProcessTable, Socket};
 use crate::scenario::{Role, Start, Timing, show};
 use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
 
@@ -185,13 +185,14 @@ impl Scene {
         }
     }
 
-    /// A server that listens has started once it sleeps. If it is not alone, or not the process `pid` that was started,
+    /// A server that listens has started once it sleeps, or spins as it always does. If it is not alone, or not the process `pid` that was started,
     /// that one may leave the place to a process that it has made, or has just done so, as daemons do: that is decided
     /// at rest.
     fn stays(&self, view: &View, name: &str, pid: i32, listener: u64) -> Finding {
         let family = self.family(view, name);
+        let is_ready = |process: &Process| process.state == 'S' || (process.state == 'R' && self.request.spins);
         match family.as_slice() {
-            [alone] if alone.pid == pid && alone.state == 'S' && self.holds(alone, listener) => Finding::Settled,
+            [alone] if alone.pid == pid && is_ready(alone) && self.holds(alone, listener) => Finding::Settled,
             _ => Finding::Holds,
         }
     }
