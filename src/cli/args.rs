@@ -73,7 +73,8 @@ pub struct SuiteArgs {
 /// How scenarios are played.
 #[derive(Debug, Default, Args)]
 pub struct PlayArgs {
-    /// How many scenarios are played at a time [default: the number of processors and one more]
+    /// How many scenarios are played at a time, beside those that only wait; 1: strictly one after another [default: the
+    /// number of processors and one more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// Play each scenario so often; verdicts that differ are an error

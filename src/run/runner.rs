@@ -43,7 +43,8 @@ pub fn run(
     let own_network = setting.request.isolation.has_own_network();
     let jobs = if own_network { settings.jobs.clamp(1, 64) } else { 1 };
     let slots = Slots::new(jobs);
-    let threads = if own_network { jobs + MOST_WAITING } else { 1 };
+    // One at a time means that: not even while it waits is there another.
+    let threads = if jobs > 1 { jobs + MOST_WAITING } else { 1 };
     let next = AtomicUsize::new(0);
     let order = plan.order(threads);
     let (sender, results) = mpsc::channel();
