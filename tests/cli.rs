@@ -180,7 +180,8 @@ fn repeats_that_agree_have_one_verdict() {
     assert_eq!((code, common::text(&only(&document)["verdict"])), (0, "pass"));
 }
 
-/// A server that is another one each time it is started: the reference server, or one that ends at once.
+/// A server that is another one each time it is started: the reference server, or one that ends at once. Only plain
+/// processes find what the one before has written.
 #[test]
 fn repeats_that_differ_are_an_error() {
     let folder = folder();
@@ -190,7 +191,8 @@ fn repeats_that_differ_are_an_error() {
         "#!/bin/sh\necho x >> {tally}\ncase $(wc -l < {tally}) in 3) exit 9;; esac\nexec {FORKSPEC} reference server \"$1\"\n"
     );
     let server = format!("{} {{port}}", common::executable(folder.path(), "fickle", &script));
-    let (code, document) = report(&["--server", &server, "--repeat", "4", "startup/server-listens"]);
+    let words = ["--isolation", "none", "--server", &server, "--repeat", "4", "startup/server-listens"];
+    let (code, document) = report(&words);
     let scenario = only(&document);
     assert_eq!((code, common::text(&scenario["verdict"])), (3, "error"), "{scenario:#}");
     let reason = common::text(&scenario["reason"]);

@@ -71,9 +71,9 @@ fn a_server_without_so_reuseaddr_is_started_again_when_its_port_is_free() {
     assert!(text.contains("s of waiting for connections of earlier scenarios in TIME_WAIT"), "{text}");
 }
 
-/// Three hundred times 300 ms are more than the minute that the scenario takes at most.
+/// Three hundred times 300 ms are more than the time that the scenario takes at most.
 #[test]
-#[ignore = "takes the minute that three hundred clients may take"]
+#[ignore = "takes the time that three hundred clients may take"]
 fn a_server_too_slow_for_three_hundred_clients_is_not_judged() {
     let folder = folder();
     let server = compile(folder.path(), "server", &STUBBORN.replace("PORT", "9877").replace("THINKS", "300000"));
@@ -83,6 +83,6 @@ fn a_server_too_slow_for_three_hundred_clients_is_not_judged() {
         .output()
         .expect("the command can be started");
     let text = both(&output);
-    assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("clients have been served in 60 s: so slow a server is not judged by this"), "{text}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("clients have been served in 20 s: so slow a server is not judged by this"), "{text}");
 }

@@ -13,6 +13,7 @@ use super::scene::Scene;
 use super::start::last_words;
 use super::steps::{Stop, Topic, miss, trouble};
 use super::superserver::listening_socket;
+use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use super::wording::expected;
 use crate::observe::Socket;
@@ -23,7 +24,7 @@ use crate::tcp::TcpState;
 const SMALL_BACKLOG: u32 = 4;
 
 /// The clients of a `visits` step, who come one after another, take no longer than this all together.
-const LONGEST_VISITS: Duration = Duration::from_secs(60);
+const LONGEST_VISITS: Duration = Duration::from_secs(20);
 
 impl Scene {
     pub fn destination(&self, address: Option<&str>) -> Result<SocketAddr, Stop> {
@@ -208,9 +209,9 @@ impl Scene {
             self.visit(&format!("visitor {number} of {count}"), to)?;
             if number < count && self.delays.counted(&beginning) >= LONGEST_VISITS {
                 let longest = LONGEST_VISITS.as_secs();
-                return trouble(format!(
+                return Err(Stop::Outcome(Outcome::Skip(format!(
                     "{number} of {count} clients have been served in {longest} s: so slow a server is not judged by this"
-                ));
+                ))));
             }
         }
         self.note(format!("{count} clients have come and gone, one after another"));
