@@ -214,10 +214,13 @@ impl Scene {
             let before = program.end;
             program.stdout.allow(sent);
             program.stderr.allow(sent);
-            let turned = program.turn(&mut self.scratch);
-            moved |= turned;
-            // What a server prints is no answer to anybody.
-            traffic |= turned && program.role == Role::Client && program.stdout.received() <= 4 * sent + PROMPTS;
+            let data = |program: &Program| (program.stdout.received(), program.typing.left());
+            let data_before = data(program);
+            moved |= program.turn(&mut self.scratch);
+            // What a server prints is no answer to anybody, and neither is a complaint.
+            traffic |= data(program) != data_before
+                && program.role == Role::Client
+                && program.stdout.received() <= 4 * sent + PROMPTS;
             if let (None, Some(end)) = (before, program.end) {
                 notes.push(format!("{name} ({}) {end}", program.pid));
             }
