@@ -347,7 +347,10 @@ impl Scene {
             CheckKind::State(letters) if letters.contains(&process.state) => Finding::Holds,
             CheckKind::State(_) => Finding::NotYet(format!("it is in state {}", process.state)),
             CheckKind::AsleepIn(calls) => {
-                let asleep = self.processes.asleep_in(process);
+                let partners =
+                    if matches!(subject, Subject::Process(..)) { self.partners(view, process) } else { Vec::new() };
+                let all = partners.into_iter().chain([process]);
+                let asleep: Vec<String> = all.flat_map(|process| self.processes.asleep_in(process)).collect();
                 match asleep.iter().any(|call| calls.contains(call)) {
                     true => Finding::Holds,
                     false if asleep.is_empty() => Finding::NotYet("it is not asleep".into()),
@@ -379,6 +382,10 @@ impl Scene {
     }
 
     fn children(&self, name: &str, wanted: CountOrBaseline, process: &Process, view: &View) -> Finding {
+        if self.request.model == Some(Model::Prefork) && wanted == CountOrBaseline::Baseline {
+            // How many it keeps in reserve is its own affair.
+            return Finding::Holds;
+        }
         let serves_itself = matches!(self.request.model, Some(Model::Thread | Model::Event | Model::Iterative));
         if process.state == 'T' && serves_itself {
             // What it has made beside its threads it would end itself, if it were not stopped.

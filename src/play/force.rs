@@ -4,6 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::expect::Subject;
+use super::known::Identity;
 use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
 use super::watch::{Finding, Manner, Waited};
@@ -24,7 +25,8 @@ impl Scene {
         };
         for subject in subjects {
             let others = match (&subject, kind) {
-                (Subject::Program(name), SignalKind::Kill(_)) => self.others_with_its_connection(name)?,
+                (Subject::Program(name), SignalKind::Kill(_)) => self.others_of_client(name)?,
+                (Subject::Process(identity, _), _) => self.others_of_handler(*identity)?,
                 _ => Vec::new(),
             };
             self.signal_one(&subject, signal)?;
@@ -35,17 +37,22 @@ impl Scene {
         Ok(())
     }
 
-    /// The processes beside the one that was started that have a client's connection open: when the client is killed,
+    /// The processes of a client beside the one that was started that have its connection open: when the client is killed,
     /// they are. It may have two, or a shell that waits for it.
-    fn others_with_its_connection(&mut self, name: &str) -> Result<Vec<Subject>, Stop> {
-        let Some(pair) = self.programs.get(name).and_then(|program| program.pair) else { return Ok(Vec::new()) };
+    fn others_of_client(&mut self, name: &str) -> Result<Vec<Subject>, Stop> {
+        let Some(program) = self.programs.get(name) else { return Ok(Vec::new()) };
+        let (pair, started) = (program.pair, program.pid);
         let view = self.look()?;
-        let owners = view.socket(pair).map(|socket| self.owners(&view, socket.inode)).unwrap_or_default();
-        let started = self.programs.get(name).map(|program| program.pid);
-        let others = owners.into_iter().filter(|owner| Some(owner.pid) != started);
-        let subject =
-            |owner: &Process| Subject::Process((owner.pid, owner.started), format!("process {} of {name}", owner.pid));
-        Ok(others.map(subject).collect())
+        let socket = pair.and_then(|pair| view.socket(pair));
+        let owners = socket.map(|socket| self.owners(&view, socket.inode)).unwrap_or_default();
+        Ok(owners.into_iter().filter(|owner| owner.pid != started).map(one_more).collect())
+    }
+
+    /// What a handler has made to serve its client with it: whatever is done to the one is done to all.
+    fn others_of_handler(&mut self, identity: Identity) -> Result<Vec<Subject>, Stop> {
+        let view = self.look()?;
+        let Some(handler) = view.process(identity.0) else { return Ok(Vec::new()) };
+        Ok(self.partners(&view, handler).into_iter().map(one_more).collect())
     }
 
     pub fn signal_one(&mut self, subject: &Subject, signal: Signal) -> Result<(), Stop> {
@@ -130,4 +137,8 @@ impl Scene {
         self.note(format!("{name} has its limits back"));
         Ok(())
     }
+}
+
+fn one_more(process: &Process) -> Subject {
+    Subject::Process((process.pid, process.started), format!("process {}", process.pid))
 }

@@ -1,10 +1,10 @@
 //! Which process handles a peer's connection.
 
-use super::known::Identity;
+use super::known::{Identity, descends};
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, Waited};
-use crate::observe::Process;
+use crate::observe::{Process, Socket};
 use crate::scenario::{Model, Role, Timing};
 use crate::tcp::TcpState;
 
@@ -78,6 +78,21 @@ impl Scene {
     pub fn server_end_owners<'v>(&self, view: &'v View, peer: &str) -> Vec<&'v Process> {
         let Some(pair) = self.pair(peer) else { return Vec::new() };
         view.socket(pair.reversed()).map(|socket| self.owners(view, socket.inode)).unwrap_or_default()
+    }
+
+    /// The processes that a handler has made and that have one of its connections open like it, as a shell's command has.
+    pub fn partners<'v>(&self, view: &'v View, handler: &Process) -> Vec<&'v Process> {
+        let here = |socket: &&Socket| socket.pair.local.port() == self.request.port && socket.inode != 0;
+        let (listening, connected): (Vec<&Socket>, Vec<&Socket>) =
+            view.sockets.iter().filter(here).partition(|socket| socket.state == TcpState::Listen);
+        let own: Vec<&Socket> = connected.into_iter().filter(|socket| self.holds(handler, socket.inode)).collect();
+        let shares = |process: &&Process| {
+            process.pid != handler.pid
+                && descends(view, process.pid, handler.pid)
+                && own.iter().any(|socket| self.holds(process, socket.inode))
+                && !listening.iter().any(|socket| self.holds(process, socket.inode))
+        };
+        view.processes.iter().filter(shares).collect()
     }
 
     /// The connection of a peer or of a client, by name.

@@ -193,7 +193,7 @@ fn listeners(view: &View, port: u16) -> Vec<&Socket> {
 }
 
 /// Whether a process is another one, or was made by it, or by one that was.
-fn descends(view: &View, pid: i32, from: i32) -> bool {
+pub fn descends(view: &View, pid: i32, from: i32) -> bool {
     let mut next = Some(pid);
     // No chain of parents is longer than the table.
     for _ in 0..=view.processes.len() {

@@ -137,8 +137,8 @@ impl Call {
     pub fn family(&self) -> Option<&'static str> {
         Some(match self.number {
             libc::SYS_accept | libc::SYS_accept4 => "accept",
-            libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg => "read",
-            libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg => "write",
+            libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_splice => "read",
+            libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendfile => "write",
             libc::SYS_ppoll => "poll",
             libc::SYS_pselect6 => "select",
             libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => "epoll_wait",
