@@ -164,12 +164,15 @@ impl Scene {
             let shortest = if self.request.spins { SHORTEST_HOLD_SPIN } else { SHORTEST_HOLD };
             let seen_enough = same_looks >= FEWEST_SAME_LOOKS && same_since.elapsed() >= shortest;
             // As long as data moves nobody is waiting in vain.
-            let moving = !wants_view && self.delays.counted(&begun) < patience * MOST_EXTENSIONS;
-            let since = if moving { begun.or_later(self.last_traffic) } else { begun };
-            let since = since.or_later(self.last_start);
+            let awaits_data = !wants_view;
+            let moved_last = if awaits_data { begun.or_later(self.last_traffic) } else { begun };
+            let may_move = self.delays.counted(&begun) < patience * MOST_EXTENSIONS;
+            let since = if may_move { moved_last } else { begun }.or_later(self.last_start);
             let counted = self.delays.counted(&since);
             // What arrives is on its way most of the time: look for rest only when some pauses brought nothing.
-            let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(counted) };
+            // Who naps between two pieces of data has not come to rest.
+            let unmoved = self.delays.counted(&moved_last.or_later(self.last_start));
+            let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(unmoved) };
             let asks_rest = looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives;
             let asks_motion = self.request.spins || begun.elapsed() >= BEFORE_MOTION;
             let listed = if view.is_none() && (asks_rest || asks_motion) { self.list_processes()? } else { Vec::new() };
@@ -203,7 +206,7 @@ impl Scene {
                     let late = counted >= patience && (looks >= FEWEST_LOOKS || few_suffice);
                     ends = late || (gives_up && self.waits_in_vain(starting)?);
                     if ends && has_ended {
-                        if late && !wants_view && self.delays.counted(&self.last_traffic) < patience {
+                        if late && awaits_data && unmoved < patience {
                             let waited = begun.elapsed().as_secs();
                             let slow = format!(
                                 "{observed}, and data still moves after {waited} s: so slow a program is not judged by this"
