@@ -1,14 +1,16 @@
 //! Expectations: what each check wants, and what one look says about it.
 
+use nix::sys::signal::Signal;
+
 use super::capture::{Capture, Comparison};
-use super::known::Identity;
+use super::known::{Identity, Known};
 use super::peer::Ended;
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner};
 use super::wording::plural;
 use crate::observe::{DescriptorKind, End, Pair, Process, Socket};
-use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Model, Payload, SocketName, Target, show};
+use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Model, Payload, Role, SocketName, Target, show};
 use crate::tcp::TcpState;
 
 /// Who a check is about, once names are looked up.
@@ -280,10 +282,21 @@ impl Scene {
         let holds = match (check, end) {
             (CheckKind::Exits(ExitStatus::Code(code)), End::Exited(status)) => status == *code,
             (CheckKind::Exits(ExitStatus::NonZero), End::Exited(status)) => status != 0,
+            (CheckKind::Exits(_), End::Signalled(number)) => {
+                number == Signal::SIGTERM as i32 && self.has_ended_itself(subject)
+            }
             (CheckKind::DiesOf(signal), End::Signalled(number)) => number == *signal as i32,
             _ => false,
         };
         Ok(if holds { Finding::Holds } else { Finding::Never(format!("it {end}")) })
+    }
+
+    /// Whether a client of two processes got its signal from the other one: that is how the book's ends (UNPv1 §16.2).
+    fn has_ended_itself(&self, subject: &Subject) -> bool {
+        let Subject::Program(name) = subject else { return false };
+        let Some(client) = self.programs.get(name).filter(|program| program.role == Role::Client) else { return false };
+        let is_other = |(identity, known): (&Identity, &Known)| known.program == *name && identity.0 != client.pid;
+        !client.end_was_asked_for && self.known.iter().any(is_other)
     }
 
     fn listening(&self, name: &str, wanted: bool, view: &View) -> Finding {

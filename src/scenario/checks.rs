@@ -145,7 +145,7 @@ pub const CHECKS: &[CheckRow] = &[
         name: "exits",
         value: Kind::ExitStatus,
         on: On::Process,
-        about: "Ends by exit with this status.",
+        about: "Ends by exit with this status. Or a client's second process has ended it with SIGTERM, as the book's does (UNPv1 §16.2).",
         build: |fields| fields.exit_status("exits").map(CheckKind::Exits),
     },
     CheckRow {

@@ -152,11 +152,18 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     }
 }
 
+/// Standard output is a terminal, but nobody looks at it: no colours (term(7), no-color.org).
+const OWN: [(&str, &str); 2] = [("TERM", "dumb"), ("NO_COLOR", "1")];
+
 fn environment(name: &str) -> Result<Vec<CString>, NulError> {
     let entry = |key: &OsStr, value: &OsStr| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat());
-    let mut environment: Vec<CString> =
-        std::env::vars_os().map(|(key, value)| entry(&key, &value)).collect::<Result<_, _>>()?;
-    environment.push(entry(OsStr::new("FORKSPEC_PROGRAM"), OsStr::new(name))?);
+    let mut environment: Vec<CString> = std::env::vars_os()
+        .filter(|(key, _)| OWN.iter().all(|(own, _)| key != own))
+        .map(|(key, value)| entry(&key, &value))
+        .collect::<Result<_, _>>()?;
+    for (key, value) in OWN.into_iter().chain([("FORKSPEC_PROGRAM", name)]) {
+        environment.push(entry(OsStr::new(key), OsStr::new(value))?);
+    }
     Ok(environment)
 }
 
