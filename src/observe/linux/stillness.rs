@@ -163,7 +163,13 @@ impl ProcessTable {
         if status.state == 'D' && !call.awaits_child() {
             return Err(Moves::seen("is in state D"));
         }
-        self.stays_in(process, call, folder, horizon)
+        let sleep = self.stays_in(process, call, folder, horizon)?;
+        // The time of its call is in its memory, and its socket in its table: what is found there is what it sleeps in
+        // only if it has not woken before that was read.
+        if call.patience() != Patience::Unlimited && !has_slept_on(folder, status) {
+            return Err(Moves::seen("has just woken"));
+        }
+        Ok(sleep)
     }
 
     /// Whether a call sleeps until nobody waits any more.
@@ -229,6 +235,14 @@ impl ProcessTable {
         }
         Ok(())
     }
+}
+
+/// Whether a task sleeps as it did when its status was read. One that has woken since runs, or has slept once more.
+fn has_slept_on(folder: &str, before: &Status) -> bool {
+    let now = read_text(&format!("{folder}/status")).ok().and_then(|text| Status::parse(&text));
+    now.is_some_and(|now| {
+        matches!(now.asleep(), Ok(true)) && (now.voluntary, now.involuntary) == (before.voluntary, before.involuntary)
+    })
 }
 
 fn restless(process: &Process, why: &str) -> Restless {

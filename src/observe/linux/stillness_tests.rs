@@ -196,6 +196,36 @@ fn not_still(#[case] act: fn(), #[case] why: &str) {
     Child::new(act).never_still(why);
 }
 
+/// Naps, and has something else where the time was until it naps again, as in a stack that is used for other calls.
+fn naps_on_a_stack_that_is_used() {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    let seconds = &raw mut time.tv_sec;
+    loop {
+        // SAFETY: reads from a local variable, which nothing else writes meanwhile.
+        unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+        // SAFETY: a local variable.
+        unsafe { seconds.write_volatile(1 << 40) };
+        let awake = Instant::now();
+        while awake.elapsed() < Duration::from_micros(200) {
+            std::hint::spin_loop();
+        }
+        // SAFETY: a local variable.
+        unsafe { seconds.write_volatile(0) };
+    }
+}
+
+#[test]
+fn a_nap_is_not_as_long_as_what_is_found_after_it() {
+    let child = Child::new(naps_on_a_stack_that_is_used);
+    let horizon = Horizon { slept: Duration::ZERO, awaited: Duration::from_secs(1) };
+    let process = child.process().unwrap();
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(1) {
+        let seen = ProcessTable::Own.stillness([&process], Some(horizon));
+        assert!(seen.is_err(), "taken to be at rest: {seen:?}");
+    }
+}
+
 fn in_poll_for_a_hundred_seconds() {
     let _ = nix::poll::poll(&mut [], 100_000u32.try_into().unwrap_or(nix::poll::PollTimeout::MAX));
 }
