@@ -69,6 +69,10 @@ impl Case<'_> {
             "line-left-in-stdio-buffer" | "fixed-buffer-per-connection" | "long-line-cut" | "short-write-ignored" => {
                 self.evidence.matched > 0
             }
+            "client-resets-at-end" => {
+                let gone = |pair| self.view.state(pair) == crate::tcp::TcpState::Gone;
+                self.scene.programs.values().filter_map(|one| one.pair).any(gone)
+            }
             "shared-state-between-threads" => self.scene.request.model == Some(Model::Thread),
             _ => true,
         };

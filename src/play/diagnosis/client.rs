@@ -70,6 +70,8 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
             match case.is_about(&["no-usage-check"]) {
                 true => Some("usage-on-stdout"),
                 false if case.is_stale() => Some("prints-twice"),
+                // It has ended as it should, and said goodbye.
+                false if client.end == Some(End::Exited(0)) => Some("decorates-output"),
                 false => None,
             }
         }
@@ -130,6 +132,8 @@ fn left_early(case: &Case<'_>, client: &Program) -> Option<&'static str> {
 fn closed(case: &Case<'_>, client: &Program, wanted: Closed) -> Option<&'static str> {
     match (wanted, case.evidence.sign) {
         (Closed::Fin, Sign::Reset) => Some("client-resets-at-end"),
+        // Its input has ended, and what came is the last line once more.
+        (Closed::Fin | Closed::Any, Sign::Open) if case.is_stale() => Some("last-line-sent-twice"),
         (Closed::Fin | Closed::Any, Sign::Open) => outlived(case, client),
         (Closed::No, Sign::Fin | Sign::Reset) if client.end.is_none() => Some("reconnects-for-each-line"),
         (Closed::No, _) => left_early(case, client),

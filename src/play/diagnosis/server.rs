@@ -56,6 +56,7 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
         (CheckKind::Lacks(_), Subject::Program(_)) => Some("parent-keeps-connection"),
         (CheckKind::Listening(false), _) => Some("child-keeps-listener"),
         (CheckKind::Listening(true), _) => listens_no_more(case),
+        (CheckKind::Children(_), _) if writes_on(case) => Some("retries-failed-write"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) if falls_through(case) => Some("child-falls-through"),
         (CheckKind::Descriptors(CountOrBaseline::Baseline), _) => Some(lost_descriptors(scene, view)),
         (CheckKind::Exits(_), Subject::Program(name)) if serves_elsewhere(case, name) => Some("bind-error-ignored"),
@@ -137,6 +138,15 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
         }
         _ => Some("server-dies"),
     }
+}
+
+/// Whether a handler whose client has reset the connection is there still, and busy.
+fn writes_on(case: &Case<'_>) -> bool {
+    let Some((_, server)) = case.scene.server() else { return false };
+    let busy = |process: &Process| process.parent == server.pid && process.state == 'R';
+    matches!(case.miss.topic, Topic::Check(CheckKind::Children(_), _))
+        && earlier(case).any(|action| matches!(action, Action::Reset { .. }))
+        && case.view.processes.iter().any(busy)
 }
 
 /// Whether another process of the server's sleeps in accept on its port.
