@@ -1,12 +1,21 @@
 //! How a server handles its clients, found out by watching it (UNPv1 chapter 30 describes the models).
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use super::expect::Subject;
 use super::known::Identity;
 use super::scene::Scene;
 use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Outcome, ProbeResult};
-use super::watch::Waited;
+use super::watch::{Finding, Manner, Waited};
+use crate::observe::{Horizon, Motion};
 use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timing};
+
+/// Who has used so much of a processor without a pause, and with nothing to do, does so for ever.
+const PROOF: Duration = Duration::from_millis(250);
+/// If it has not by then, it gets too little of the processor for anything to be proved.
+const LONGEST_PROOF: Duration = Duration::from_secs(2);
 
 /// Who keeps a processor busy while there is nothing to do.
 #[derive(Default)]
@@ -35,7 +44,7 @@ impl Scene {
             Err(Stop::Miss(_)) => None,
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let spins = busy.handlers_spin || self.quiet.runs_one_of(&busy.tasks);
+        let spins = busy.handlers_spin || self.still_run(&busy.tasks)?;
         Ok(ProbeResult { model: Some(model), ordinary, spins, ..ProbeResult::default() })
     }
 
@@ -43,10 +52,32 @@ impl Scene {
     /// probe waits for that one no longer than a play does.
     fn settle_and_see(&mut self, busy: &mut Busy) -> Result<bool, Stop> {
         self.settle()?;
-        let spins = self.quiet.runs_one_of(&busy.tasks);
+        let spins = self.still_run(&busy.tasks)?;
         self.request.spins |= spins;
         busy.tasks = self.quiet.running();
         Ok(spins)
+    }
+
+    /// Whether one of these tasks, found busy before, is busy now and stays so: a long computation comes to its end.
+    fn still_run(&mut self, tasks: &[i32]) -> Result<bool, Outcome> {
+        if !self.quiet.runs_one_of(tasks) || self.request.spins {
+            return Ok(self.quiet.runs_one_of(tasks));
+        }
+        let mut first: HashMap<i32, Duration> = HashMap::new();
+        let waited = self.watch(Manner::Arrives, Timing::Within(LONGEST_PROOF), true, |scene, view| {
+            let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
+            let motions = scene.processes.motions(&view.processes, Horizon::NONE).unwrap_or_default();
+            let mut running = motions.iter().filter(|task| task.running && tasks.contains(&task.task)).peekable();
+            if running.peek().is_none() {
+                return Ok(Finding::Never("it rests".into()));
+            }
+            let proves = |task: &Motion| {
+                let used = task.used.unwrap_or_default();
+                used.saturating_sub(*first.entry(task.task).or_insert(used)) >= PROOF
+            };
+            Ok(if running.any(proves) { Finding::Holds } else { Finding::NotYet("it runs".into()) })
+        })?;
+        Ok(waited == Waited::Held)
     }
 
     fn observe_model(&mut self, busy: &mut Busy) -> Result<Model, Stop> {
@@ -112,9 +143,8 @@ impl Scene {
         let line = Payload::from(Form::Bytes(b"probe\n".to_vec()));
         self.act(&Action::Send { peers: vec![peer.to_owned()], data: line.clone(), wait: true })?;
         let (check, subject) = (CheckKind::Receives(line), Subject::Peer(peer.to_owned()));
-        let waited = self.watch(super::watch::Manner::Arrives, Timing::Natural, false, |scene, _| {
-            scene.find(&check, &subject, None)
-        })?;
+        let waited =
+            self.watch(Manner::Arrives, Timing::Natural, false, |scene, _| scene.find(&check, &subject, None))?;
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(observed) => {

@@ -55,8 +55,24 @@ impl Scene {
         Ok(waited == Waited::Held)
     }
 
+    /// Nobody listens: is somebody about to, as a worker that takes the place of one that was killed?
+    fn until_somebody_listens(&mut self, to: SocketAddr) -> Result<bool, Stop> {
+        let here = |socket: &Socket| socket.state == TcpState::Listen && socket.pair.local.port() == to.port();
+        let waited = self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
+            let listens = view.is_some_and(|view| view.sockets.iter().any(here));
+            Ok(if listens { Finding::Holds } else { Finding::NotYet("nothing listens".into()) })
+        })?;
+        Ok(waited == Waited::Held)
+    }
+
     pub fn connect(&mut self, name: &str, to: SocketAddr, room: Room, patience: Duration) -> Result<(), Stop> {
-        match Peer::connect(to, room, patience) {
+        let connected = match Peer::connect(to, room, patience) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && self.until_somebody_listens(to)? => {
+                Peer::connect(to, room, patience)
+            }
+            connected => connected,
+        };
+        match connected {
             Ok(peer) => {
                 self.note(format!("{name} connects: {}", peer.pair));
                 self.add_peer(name, peer);

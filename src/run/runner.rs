@@ -204,6 +204,11 @@ impl Setting {
             }
         }
         let Some(other) = other else { return first };
+        // What cannot be said at one time contradicts nothing that is said at another.
+        let skipped = Verdict::Skip(String::new()).word();
+        if counts.iter().filter(|(word, _)| *word != skipped).count() == 1 {
+            return if first.verdict.word() == skipped { other } else { first };
+        }
         let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
         let detail = [&first, &other].into_iter().find_map(|played| match &played.verdict {
             Verdict::Fail(failure) => Some(format!("; expected {}, observed {}", failure.expected, failure.observed)),
