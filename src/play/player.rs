@@ -108,8 +108,9 @@ impl Scene {
             Ok(view) => view,
             Err(error) => return error.into(),
         };
-        if let Topic::Check(CheckKind::Receives(_), _) = miss.topic
-            && let Some(why) = self.has_no_thread_left(&view)
+        if let Topic::Check(CheckKind::Receives(_), subject) = &miss.topic
+            && let Some(why) =
+                self.has_no_thread_left(&view).or_else(|| self.was_given_to_stopped_worker(&view, subject.label()))
         {
             return Outcome::Skip(why);
         }
