@@ -120,8 +120,10 @@ impl Scene {
                     Ok(Finding::Holds)
                 }
                 None => {
-                    let client = scene.programs.iter().find(|(_, program)| program.role == Role::Client);
-                    let ended = client.and_then(|(_, program)| Some((program.end?, last_words(program))));
+                    let clients = scene.programs.values().filter(|program| program.role == Role::Client);
+                    // It is the one that was started last that is awaited.
+                    let client = clients.max_by_key(|program| program.number);
+                    let ended = client.and_then(|program| Some((program.end?, last_words(program))));
                     Ok(match ended {
                         Some((end, words)) => {
                             Finding::Never(format!("no connection came, and the client {end}{words}"))

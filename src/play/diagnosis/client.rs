@@ -14,7 +14,11 @@ use crate::tcp::TcpState;
 
 /// The defect that is recognised by what was observed of the client.
 pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
-    let (name, client) = case.scene.programs.iter().find(|(_, program)| program.role == Role::Client)?;
+    // If there are several: the one that this is about, or that was started last.
+    let clients = case.scene.programs.iter().filter(|(_, program)| program.role == Role::Client);
+    let is_meant =
+        |name: &str| matches!(&case.miss.topic, Topic::Check(_, Subject::Program(subject)) if subject == name);
+    let (name, client) = clients.max_by_key(|(name, program)| (is_meant(name), program.number))?;
     let family = case.scene.family(case.view, name);
     if client.pair.is_none() && family.iter().any(|process| case.scene.processes.has_datagram_socket(process)) {
         return Some("client-sends-datagrams");
