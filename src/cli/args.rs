@@ -77,7 +77,7 @@ pub struct PlayArgs {
     /// number of processors and one more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
-    /// Play each scenario so often; verdicts that differ are an error
+    /// Play each scenario so often; verdicts that differ, but for a skip, are an error
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     /// How to keep stages apart, instead of as well as can be
