@@ -1,5 +1,6 @@
 //! What is done to processes: signals and limits.
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -31,7 +32,11 @@ impl Scene {
             };
             self.signal_one(&subject, signal)?;
             for other in others {
-                self.signal_one(&other, signal)?;
+                match self.signal_one(&other, signal) {
+                    // It has ended with the first one.
+                    Err(Stop::Miss(_)) => {}
+                    done => done?,
+                }
             }
         }
         Ok(())
@@ -64,9 +69,8 @@ impl Scene {
             Subject::Process(identity, _) => self.known.get(identity).filter(|known| !known.gone).map(|_| identity.0),
             Subject::Peer(_) => None,
         };
-        let Some(pid) = pid else {
-            return miss(Topic::Handler, format!("{} runs", subject.label()), "it has ended already");
-        };
+        let has_ended = || miss(Topic::Handler, format!("{} runs", subject.label()), "it has ended already");
+        let Some(pid) = pid else { return has_ended() };
         let ends = !matches!(signal, Signal::SIGSTOP | Signal::SIGCONT);
         if ends {
             for known in self.known.iter_mut().filter(|((known, _), _)| *known == pid).map(|(_, known)| known) {
@@ -78,8 +82,10 @@ impl Scene {
                 program.end_was_asked_for = true;
             }
         }
-        if let Err(errno) = kill(Pid::from_raw(pid), signal) {
-            return trouble(format!("sending {signal} to process {pid}: {errno}"));
+        match kill(Pid::from_raw(pid), signal) {
+            Ok(()) => {}
+            Err(Errno::ESRCH) => return has_ended(),
+            Err(errno) => return trouble(format!("sending {signal} to process {pid}: {errno}")),
         }
         self.stir();
         self.note(format!("{} gets {signal}", subject.label()));
