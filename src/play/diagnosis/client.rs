@@ -46,7 +46,7 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
         (CheckKind::Receives(_), Subject::Peer(name)) if accepted_by_us(case.scenario, name) => match case.change() {
             Some(Change::NulAfterLine | Change::NulElsewhere) => Some("client-sends-nul"),
             Some(Change::WholeBuffer) => Some("client-sends-whole-buffer"),
-            Some(Change::LineEnds) => Some("client-drops-carriage-returns"),
+            Some(Change::LineEnds) => Some("client-alters-line-ends"),
             Some(Change::Words) => Some("client-splits-words"),
             Some(Change::EmptyLines) => Some("client-skips-empty-lines"),
             _ if case.evidence.sign == Sign::Fin => left_early(case, client),

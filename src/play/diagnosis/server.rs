@@ -32,6 +32,10 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
     if matches!(case.miss.topic, Topic::Crash) || has_crashed(scene) {
         return Some("handler-crashes");
     }
+    let says_interrupted = |server: &Program| said(server).contains("interrupted system call");
+    if case.is_about(&["kills-stopped-handler"]) && scene.server().is_some_and(|(_, server)| says_interrupted(server)) {
+        return Some("read-eintr-fatal");
+    }
     let Topic::Check(check, subject) = &case.miss.topic else {
         let connects = matches!(case.miss.topic, Topic::Connect | Topic::Handler);
         return match case.evidence.sign {
@@ -283,11 +287,12 @@ fn reaping(case: &Case<'_>) -> Option<&'static str> {
     let (_, server) = scene.server()?;
     let zombies = view.processes.iter().filter(|process| process.is_zombie()).count();
     let signal = view.process(server.pid).and_then(|process| scene.processes.child_signal(process));
-    if signal.is_some_and(|signal| signal.blocked) {
-        return Some("sigchld-blocked");
-    }
     // One that was reaped before it was seen as a zombie counts too.
     let reaped = scene.known.values().filter(|known| known.parent == server.pid && known.gone).count();
+    // Blocked it may be on purpose, for a signalfd; then some are reaped.
+    if reaped == 0 && signal.is_some_and(|signal| signal.blocked) {
+        return Some("sigchld-blocked");
+    }
     match (reaped, zombies) {
         (_, 0) => None,
         (0, _) => Some("zombie-children"),
