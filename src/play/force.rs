@@ -48,8 +48,7 @@ impl Scene {
         let Some(program) = self.programs.get(name) else { return Ok(Vec::new()) };
         let (pair, started) = (program.pair, program.pid);
         let view = self.look()?;
-        let socket = pair.and_then(|pair| view.socket(pair));
-        let owners = socket.map(|socket| self.owners(&view, socket.inode)).unwrap_or_default();
+        let owners = pair.map(|pair| self.owners_of_end(&view, pair)).unwrap_or_default();
         Ok(owners.into_iter().filter(|owner| owner.pid != started).map(one_more).collect())
     }
 

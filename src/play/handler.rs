@@ -1,6 +1,6 @@
 //! Which process handles a peer's connection.
 
-use super::known::{Identity, descends};
+use super::known::Identity;
 use super::scene::{Scene, View};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner, Waited};
@@ -86,9 +86,8 @@ impl Scene {
         let stopped = family.iter().find(is_stopped)?;
         let to_stopped_alone = if socket.inode == 0 {
             // It was not accepted, and waits at a socket that no worker but the stopped one accepts from.
-            let waits = |listener: &&Socket| listener.state == TcpState::Listen && listener.unread > 0;
             let accepts = |owner: &&Process| owner.pid != started && !owner.is_zombie();
-            view.sockets.iter().filter(waits).any(|listener| {
+            view.listeners(self.request.port).filter(|listener| listener.unread > 0).any(|listener| {
                 let owners = self.owners(view, listener.inode);
                 let mut workers = owners.into_iter().filter(accepts).peekable();
                 workers.peek().is_some() && workers.all(|worker| worker.state == 'T')
@@ -108,20 +107,24 @@ impl Scene {
     /// The processes of the server that have the server's end of a peer's connection open.
     pub fn server_end_owners<'v>(&self, view: &'v View, peer: &str) -> Vec<&'v Process> {
         let Some(pair) = self.pair(peer) else { return Vec::new() };
-        view.socket(pair.reversed()).map(|socket| self.owners(view, socket.inode)).unwrap_or_default()
+        self.owners_of_end(view, pair.reversed())
     }
 
     /// The processes that a handler has made and that have one of its connections open like it, as a shell's command has.
     pub fn partners<'v>(&self, view: &'v View, handler: &Process) -> Vec<&'v Process> {
-        let here = |socket: &&Socket| socket.pair.local.port() == self.request.port && socket.inode != 0;
-        let (listening, connected): (Vec<&Socket>, Vec<&Socket>) =
-            view.sockets.iter().filter(here).partition(|socket| socket.state == TcpState::Listen);
-        let own: Vec<&Socket> = connected.into_iter().filter(|socket| self.holds(handler, socket.inode)).collect();
+        let port = self.request.port;
+        let is_own = |socket: &&Socket| {
+            socket.pair.local.port() == port
+                && socket.state != TcpState::Listen
+                && socket.inode != 0
+                && self.holds(handler, socket.inode)
+        };
+        let own: Vec<&Socket> = view.sockets.iter().filter(is_own).collect();
         let shares = |process: &&Process| {
             process.pid != handler.pid
-                && descends(view, process.pid, handler.pid)
+                && view.descends(process.pid, handler.pid)
                 && own.iter().any(|socket| self.holds(process, socket.inode))
-                && !listening.iter().any(|socket| self.holds(process, socket.inode))
+                && !view.listeners(port).any(|socket| self.holds(process, socket.inode))
         };
         view.processes.iter().filter(shares).collect()
     }

@@ -4,9 +4,8 @@ use nix::sys::signal::Signal;
 
 use super::program::Program;
 use super::scene::{Scene, View};
-use crate::observe::{End, EndWatch, Process, Socket};
+use crate::observe::{End, EndWatch, Process};
 use crate::scenario::Role;
-use crate::tcp::TcpState;
 
 /// A process, for good: its id and its start.
 pub type Identity = (i32, u64);
@@ -132,8 +131,7 @@ impl Scene {
             self.programs.iter().filter(|(_, program)| left(program)).map(|(name, _)| name.clone()).collect();
         for name in names {
             let family = self.family(view, &name);
-            let listeners = listeners(view, port);
-            let serves = |process: &&&Process| listeners.iter().any(|socket| self.holds(process, socket.inode));
+            let serves = |process: &&&Process| view.listeners(port).any(|socket| self.holds(process, socket.inode));
             let heir = family.iter().find(serves).map(|process| process.pid);
             if let (Some(program), Some(pid)) = (self.programs.get_mut(&name), heir) {
                 program.adopt(pid);
@@ -145,10 +143,10 @@ impl Scene {
     /// A server may be started by a shell, or by `timeout`, which only waits for it. Then the server is the one process
     /// that listens, or the one that has made all others that do.
     pub fn pass_over_wrapper(&mut self, name: &str, view: &View) {
-        let listeners = listeners(view, self.request.port);
-        let serves = |process: &&Process| listeners.iter().all(|socket| self.holds(process, socket.inode));
+        let port = self.request.port;
+        let serves = |process: &&Process| view.listeners(port).all(|socket| self.holds(process, socket.inode));
         let serving: Vec<&Process> = self.family(view, name).into_iter().filter(serves).collect();
-        let made_all = |first: &&&Process| serving.iter().all(|process| descends(view, process.pid, first.pid));
+        let made_all = |first: &&&Process| serving.iter().all(|process| view.descends(process.pid, first.pid));
         let head = serving.iter().find(made_all).map(|process| process.pid);
         if let (Some(program), Some(pid)) = (self.programs.get_mut(name), head)
             && program.pid != pid
@@ -185,23 +183,4 @@ impl Scene {
         };
         view.processes.iter().filter(belongs).collect()
     }
-}
-
-fn listeners(view: &View, port: u16) -> Vec<&Socket> {
-    let here = |socket: &&Socket| socket.state == TcpState::Listen && socket.pair.local.port() == port;
-    view.sockets.iter().filter(here).collect()
-}
-
-/// Whether a process is another one, or was made by it, or by one that was.
-pub fn descends(view: &View, pid: i32, from: i32) -> bool {
-    let mut next = Some(pid);
-    // No chain of parents is longer than the table.
-    for _ in 0..=view.processes.len() {
-        match next {
-            Some(pid) if pid == from => return true,
-            Some(pid) => next = view.process(pid).map(|process| process.parent),
-            None => return false,
-        }
-    }
-    false
 }

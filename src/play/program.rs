@@ -78,25 +78,14 @@ impl Program {
     ) -> Program {
         Program {
             role,
-            number: 0,
             pid: pid.as_raw(),
-            end: None,
             adopted: false,
-            wrapper: None,
             has_started: false,
-            threads: None,
-            end_was_asked_for: false,
             stdin,
             terminal,
-            typing: Outbox::default(),
-            stdout: Capture::default(),
             stdout_ends: vec![stdout],
-            stderr: Capture::default(),
             stderr_ends: vec![stderr],
-            limits: Vec::new(),
-            baseline: None,
-            pair: None,
-            silence: None,
+            ..Program::without_process()
         }
     }
 

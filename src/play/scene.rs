@@ -84,6 +84,18 @@ impl View {
         self.processes.iter().find(|process| process.pid == pid)
     }
 
+    /// Whether a process is another one, or was made by it, or by one that was.
+    pub fn descends(&self, pid: i32, from: i32) -> bool {
+        let parent = |pid: &i32| self.process(*pid).map(|process| process.parent);
+        // No chain of parents is longer than the table.
+        std::iter::successors(Some(pid), parent).take(self.processes.len() + 1).any(|pid| pid == from)
+    }
+
+    /// The sockets that listen on this port.
+    pub fn listeners(&self, port: u16) -> impl Iterator<Item = &Socket> {
+        self.sockets.iter().filter(move |socket| socket.state == TcpState::Listen && socket.pair.local.port() == port)
+    }
+
     /// The socket of this end of a connection.
     pub fn socket(&self, pair: Pair) -> Option<&Socket> {
         self.sockets.iter().find(|socket| socket.pair == pair)
@@ -303,6 +315,11 @@ impl Scene {
             return Vec::new();
         }
         view.processes.iter().filter(|process| self.holds(process, inode)).collect()
+    }
+
+    /// The processes that have this end of a connection open.
+    pub fn owners_of_end<'v>(&self, view: &'v View, pair: Pair) -> Vec<&'v Process> {
+        view.socket(pair).map(|socket| self.owners(view, socket.inode)).unwrap_or_default()
     }
 
     /// Whether a task of a process sleeps in a call of one of these families.

@@ -10,8 +10,7 @@ use super::peer::tcp_socket;
 use super::program::Program;
 use super::quiet::QUIET;
 use super::scene::{Scene, View};
-use super::steps::{Stop, Topic, miss, trouble};
-use super::verdict::Outcome;
+use super::steps::{Stop, Topic, miss, skip, trouble};
 use super::watch::{Finding, Manner, START_PATIENCE, Waited};
 use crate::observe::{End, Process, ProcessTable, Socket};
 use crate::scenario::{Role, Start, Timing, show};
@@ -26,7 +25,6 @@ impl Scene {
     pub fn start_within_limits(&mut self, start: &Start) -> Result<(), Stop> {
         let done = self.start(start);
         let Some(limit) = start.limits.descriptors else { return done };
-        let skip = |why: String| Err(Stop::Outcome(Outcome::Skip(why)));
         match done {
             // The probe has seen that it starts without the limit.
             Err(Stop::Miss(_)) if self.request.ordinary.is_some() => skip(format!(
@@ -96,7 +94,7 @@ impl Scene {
         const OWN: u64 = 4;
         if nix::unistd::Uid::effective().is_root() || !self.request.isolation.has_own_users() || self.request.root {
             let why = "the limit of processes (RLIMIT_NPROC) does not bind root, nor the runner's user without a user namespace";
-            return Err(Stop::Outcome(Outcome::Skip(why.into())));
+            return skip(why);
         }
         let threads: u64 = self.list_processes()?.iter().map(|process| process.threads).sum();
         Ok(OWN + threads)
@@ -185,9 +183,9 @@ impl Scene {
         }
     }
 
-    /// A server that listens has started once it sleeps, or spins as it always does. If it is not alone, or not the process `pid` that was started,
-    /// that one may leave the place to a process that it has made, or has just done so, as daemons do: that is decided
-    /// at rest.
+    /// A server that listens has started once it sleeps, or spins as it always does. If it is not alone, or not the
+    /// process `pid` that was started, that one may leave the place to a process that it has made, or has just done so,
+    /// as daemons do: that is decided at rest.
     fn stays(&self, view: &View, name: &str, pid: i32, listener: u64) -> Finding {
         let family = self.family(view, name);
         let is_ready = |process: &Process| process.state == 'S' || (process.state == 'R' && self.request.spins);

@@ -88,6 +88,11 @@ pub fn trouble<T>(why: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Outcome(Outcome::Error(why.into())))
 }
 
+/// The subject, or the machine, does not have what it takes to say something about it.
+pub fn skip<T>(why: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Outcome(Outcome::Skip(why.into())))
+}
+
 impl Scene {
     /// Does one step.
     pub fn act(&mut self, action: &Action) -> Result<(), Stop> {

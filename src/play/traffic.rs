@@ -11,9 +11,8 @@ use super::quiet::QUIET;
 use super::room::Room;
 use super::scene::Scene;
 use super::start::last_words;
-use super::steps::{Stop, Topic, miss, trouble};
+use super::steps::{Stop, Topic, miss, skip, trouble};
 use super::superserver::listening_socket;
-use super::verdict::Outcome;
 use super::watch::{Finding, Manner, PATIENCE, START_PATIENCE, Waited};
 use super::wording::expected;
 use crate::observe::Socket;
@@ -57,9 +56,8 @@ impl Scene {
 
     /// Nobody listens: is somebody about to, as a worker that takes the place of one that was killed?
     fn until_somebody_listens(&mut self, to: SocketAddr) -> Result<bool, Stop> {
-        let here = |socket: &Socket| socket.state == TcpState::Listen && socket.pair.local.port() == to.port();
         let waited = self.watch(Manner::Arrives, Timing::Natural, true, |_, view| {
-            let listens = view.is_some_and(|view| view.sockets.iter().any(here));
+            let listens = view.is_some_and(|view| view.listeners(to.port()).next().is_some());
             Ok(if listens { Finding::Holds } else { Finding::NotYet("nothing listens".into()) })
         })?;
         Ok(waited == Waited::Held)
@@ -227,9 +225,9 @@ impl Scene {
             self.visit(&format!("visitor {number} of {count}"), to)?;
             if number < count && self.delays.counted(&beginning) >= LONGEST_VISITS {
                 let longest = LONGEST_VISITS.as_secs();
-                return Err(Stop::Outcome(Outcome::Skip(format!(
+                return skip(format!(
                     "{number} of {count} clients have been served in {longest} s: so slow a server is not judged by this"
-                ))));
+                ));
             }
         }
         self.note(format!("{count} clients have come and gone, one after another"));

@@ -191,7 +191,8 @@ pub const CHECKS: &[CheckRow] = &[
         name: "children",
         value: Kind::CountOrBaseline,
         on: On::Program,
-        about: "The number of its live children, at rest. Of a server without handler processes nothing is asked while it is stopped.",
+        about: "The number of its live children, at rest. Of a server without handler processes nothing is asked while it is stopped, and \
+                nothing about the baseline of one that makes its processes beforehand.",
         build: |fields| fields.count_or_baseline("children").map(CheckKind::Children),
     },
     CheckRow {

@@ -228,7 +228,8 @@ pub const VERBS: &[Verb] = &[
         name: "kill",
         value: Kind::Processes,
         about: "Sends a signal that ends a process, and waits until it has ended if nothing can prevent that. With a client, all \
-                its processes that have its connection open are sent it.",
+                its processes that have its connection open are sent it; with a handler, as by `stop` and `continue`, what it \
+                has made to serve its client.",
         example: r#"{ kill = "c1.handler", signal = "TERM" }"#,
         keys: &[optional("signal", Kind::OneOf(SIGNALS), "The signal without SIG: `KILL` if left out.")],
         build: |fields, scope| {

@@ -193,11 +193,10 @@ impl ProcessTable {
         if !link.to_string_lossy().starts_with("socket:") {
             return Ok(Sleep::Endless);
         }
-        let pidfd = match self {
-            ProcessTable::Below { translate: true, .. } => PidFd::open(process.pid),
-            _ if process.seen_as != process.pid => PidFd::of_thread(process.seen_as),
-            _ => PidFd::open(process.pid),
-        };
+        let translated = matches!(self, ProcessTable::Below { translate: true, .. });
+        // The main thread has ended: another one stands for the process.
+        let by_thread = !translated && process.seen_as != process.pid;
+        let pidfd = if by_thread { PidFd::of_thread(process.seen_as) } else { PidFd::open(process.pid) };
         let copy = pidfd.and_then(|pidfd| pidfd.descriptor(number)).map_err(unseen)?;
         let time_out = if receiving {
             getsockopt(&copy.as_fd(), sockopt::ReceiveTimeout)
