@@ -46,6 +46,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "peer-closed-already",
     "peer-closed-twice",
     "peer-half-closed-already",
+    "peer-half-closed-echoes",
     "peer-killed",
     "peer-reads-after-its-end",
     "program-not-started",

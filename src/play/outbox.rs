@@ -15,20 +15,25 @@ pub struct Outbox {
     left: usize,
     /// and of how much, since there was nothing to be written.
     all: usize,
-    /// Bytes that were ever queued.
+    /// Bytes that were ever queued by a step.
     pub total: usize,
 }
 
 impl Outbox {
     /// Adds to what is to be written.
     pub fn queue(&mut self, bytes: &Arc<Vec<u8>>) {
+        self.send_back(bytes.clone());
+        self.total += bytes.len();
+    }
+
+    /// Adds what came from the other side, and is no more than that side's own.
+    pub fn send_back(&mut self, bytes: Arc<Vec<u8>>) {
         if self.is_empty() {
             self.clear();
         }
-        self.pieces.push_back(bytes.clone());
         self.left += bytes.len();
         self.all += bytes.len();
-        self.total += bytes.len();
+        self.pieces.push_back(bytes);
     }
 
     /// Whether all is with the kernel.

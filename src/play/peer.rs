@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -54,6 +55,8 @@ pub struct Peer {
     pub asks: bool,
     /// Whether it reads.
     pub reading: bool,
+    /// Whether it sends back what it reads, as an echo server does.
+    echoes: bool,
     /// How the other side ended the connection, if it did.
     pub ended: Option<Ended>,
     /// When something moved last, in one direction or the other.
@@ -110,6 +113,7 @@ impl Peer {
             ending: false,
             asks,
             reading: true,
+            echoes: false,
             ended: None,
             heard: Instant::now(),
             silence: None,
@@ -118,24 +122,10 @@ impl Peer {
 
     /// Sends and reads what can be without waiting, by way of `scratch`. Returns whether anything moved.
     pub fn turn(&mut self, scratch: &mut [u8]) -> bool {
-        let Some(stream) = &mut self.stream else { return false };
-        let mut moved = false;
-        match self.outbox.write(|bytes| nix::unistd::write(&*stream, bytes)) {
-            Ok(sent) => moved |= sent,
-            Err(_) => {
-                self.ended = Some(Ended::Reset);
-                self.outbox.clear();
-                moved = true;
-            }
-        }
-        if self.ending && self.outbox.is_empty() {
-            self.ending = false;
-            // It can only fail because the other side has reset the connection; that is seen by reading.
-            let _ = stream.shutdown(Shutdown::Write);
+        let mut moved = self.write();
+        if self.reading && self.ended.is_none() && self.read(scratch) {
             moved = true;
-        }
-        if self.reading && self.ended.is_none() {
-            moved |= Self::read(stream, &mut self.inbox, &mut self.ended, scratch);
+            self.write();
         }
         if self.ended.is_some() {
             self.silence.get_or_insert_with(|| self.heard.elapsed());
@@ -145,18 +135,51 @@ impl Peer {
         moved
     }
 
+    /// Sends what can be without waiting, and the FIN behind it. Returns whether anything moved.
+    fn write(&mut self) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        let mut moved = match self.outbox.write(|bytes| nix::unistd::write(stream, bytes)) {
+            Ok(sent) => sent,
+            Err(_) => {
+                self.ended = Some(Ended::Reset);
+                self.outbox.clear();
+                true
+            }
+        };
+        if self.ending && self.outbox.is_empty() {
+            self.ending = false;
+            // It can only fail because the other side has reset the connection; that is seen by reading.
+            let _ = stream.shutdown(Shutdown::Write);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Sends back what was not asked for yet, and from now on what arrives.
+    pub fn echo(&mut self) {
+        self.echoes = true;
+        if !self.inbox.unread().is_empty() {
+            self.outbox.send_back(Arc::new(self.inbox.unread().to_vec()));
+        }
+    }
+
     /// Whether the runner has it open still.
     pub fn is_open(&self) -> bool {
         self.stream.is_some()
     }
 
-    fn read(stream: &mut TcpStream, inbox: &mut Capture, ended: &mut Option<Ended>, buffer: &mut [u8]) -> bool {
+    /// Reads what has come. Returns whether anything has.
+    fn read(&mut self, buffer: &mut [u8]) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
         let mut count = 0;
-        while count < TURN && inbox.has_room() {
+        while count < TURN && self.inbox.has_room() {
             match stream.read(buffer) {
-                Ok(0) => *ended = Some(Ended::Fin),
+                Ok(0) => self.ended = Some(Ended::Fin),
                 Ok(length) => {
-                    inbox.push(&buffer[..length]);
+                    self.inbox.push(&buffer[..length]);
+                    if self.echoes {
+                        self.outbox.send_back(Arc::new(buffer[..length].to_vec()));
+                    }
                     count += length;
                     if length < buffer.len() {
                         return true;
@@ -165,9 +188,9 @@ impl Peer {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return count > 0,
-                Err(_) => *ended = Some(Ended::Reset),
+                Err(_) => self.ended = Some(Ended::Reset),
             }
-            inbox.ended = true;
+            self.inbox.ended = true;
             return true;
         }
         count > 0
@@ -205,8 +228,9 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends a FIN, behind all that is still to be sent, and keeps reading.
+    /// Sends a FIN, behind all that is still to be sent, and keeps reading; an echo goes on no longer.
     pub fn half_close(&mut self) -> io::Result<()> {
+        self.echoes = false;
         match &self.stream {
             Some(_) if !self.outbox.is_empty() => {
                 self.ending = true;

@@ -131,6 +131,10 @@ impl Scene {
                 Ok(())
             }),
             Action::ResumeReading { peers } => self.each_peer(peers, "reads again", Peer::resume),
+            Action::Echo { peers } => self.each_peer(peers, "sends back what arrives, from now on", |peer| {
+                peer.echo();
+                Ok(())
+            }),
             Action::Visits { count } => self.visits(*count),
             Action::Signal { targets, signal } => targets.iter().try_for_each(|target| self.signal(target, *signal)),
             Action::Exhaust { program, of } => self.exhaust(program, *of),

@@ -156,6 +156,8 @@ pub enum Action {
     EndInput { programs: Vec<Name> },
     /// Send from peers; with `wait` false the rest goes out while later steps are played.
     Send { peers: Vec<Name>, data: Payload, wait: bool },
+    /// From now on send back what arrives at peers, as an echo server does.
+    Echo { peers: Vec<Name> },
     /// Close peers' sockets.
     Close { peers: Vec<Name> },
     /// Send a FIN and keep reading (UNPv1 §6.6).

@@ -174,6 +174,15 @@ pub const VERBS: &[Verb] = &[
         },
     },
     Verb {
+        name: "echo",
+        value: Kind::Peers,
+        about: "Sends back from peers what has arrived and was not asked for by `receives`, and from then on whatever \
+                arrives, as an echo server does. `receives` can still ask for it.",
+        example: r#"{ echo = "s1" }"#,
+        keys: &[],
+        build: |fields, _| Some(Action::Echo { peers: fields.names("echo")? }),
+    },
+    Verb {
         name: "close",
         value: Kind::Peers,
         about: "Closes peers' sockets. Like everything that ends a connection it waits for rest before, if all that was \
