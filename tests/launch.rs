@@ -92,6 +92,31 @@ fn the_port_can_be_the_one_that_is_seen() {
     assert_eq!(report["summary"]["pass"], 2, "{report:#}");
 }
 
+#[test]
+fn of_several_ports_the_one_for_everybody_is_taken_each_time() {
+    let folder = folder();
+    let administration = "
+    struct sockaddr_in own = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    int other = socket(AF_INET, SOCK_STREAM, 0);
+    bind(other, (struct sockaddr *)&own, sizeof own);
+    listen(other, 16);
+    signal(SIGCHLD, SIG_IGN);";
+    let source = ANY_PORT.replace("    signal(SIGCHLD, SIG_IGN);", administration);
+    let server = compile(folder.path(), "two-ports", &source);
+    let (code, report) = report(&["--port", "auto", "--server", &server, "echo/", "concurrency/three-clients"]);
+    assert_eq!(code, 0, "{report:#}");
+}
+
+#[test]
+fn a_worker_that_is_made_for_the_first_client_is_no_handler_of_one() {
+    let folder = folder();
+    let source = include_str!("../fixtures/correct/late-worker.c");
+    let server = format!("{} {{port}}", compile(folder.path(), "late-worker", source));
+    let (code, report) = report(&["--server", &server, "--strict", "crash/killed", "termination/five"]);
+    assert_eq!(report["subject"]["server"]["model"], "prefork");
+    assert_eq!(code, 0, "{report:#}");
+}
+
 /// A shell that starts a program and waits for it.
 fn in_a_shell(command: &str) -> String {
     format!("sh -c '{command}; exit $?'")

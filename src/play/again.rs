@@ -14,9 +14,11 @@ impl Scene {
     /// process crashed?
     pub fn look_again(&mut self) -> Result<(), Stop> {
         self.clear_away()?;
-        let crashed = self.known.iter().find_map(|((pid, _), known)| {
-            Some(format!("process {pid} of {} was ended by {}", known.program, known.crash()?))
-        });
+        let crashed = self.known.iter().find_map(|((pid, _), known)| Some((*pid, &known.program, known.crash()?)));
+        // Who is the player's own child may be reaped before it is seen as a zombie.
+        let crashed = crashed
+            .or_else(|| self.programs.iter().find_map(|(name, program)| Some((program.pid, name, program.crash()?))))
+            .map(|(pid, program, signal)| format!("process {pid} of {program} was ended by {signal}"));
         if let Some(observed) = crashed {
             return again(Topic::Crash, "no process has crashed", observed);
         }
@@ -62,7 +64,8 @@ impl Scene {
     }
 
     /// What ordinary clients leave behind on this server: the difference that the second of two makes.
-    pub fn ordinary(&mut self) -> Result<Ordinary, Stop> {
+    /// `at_first`: the children that it had before its first client.
+    pub fn ordinary(&mut self, at_first: i64) -> Result<Ordinary, Stop> {
         let Some(name) = self.server().map(|(name, _)| name.clone()) else { return Ok(Ordinary::default()) };
         let to = self.address();
         self.visit("first ordinary client", to)?;
@@ -76,6 +79,7 @@ impl Scene {
         Ok(Ordinary {
             zombies: more(after.zombies, before.zombies),
             descriptors: more(after.descriptors, before.descriptors),
+            helpers: if after.helpers > before.helpers { 0 } else { more(after.helpers, at_first) },
         })
     }
 
@@ -97,7 +101,8 @@ impl Scene {
         Ok(())
     }
 
-    fn leftovers(&mut self, name: &str) -> Result<Ordinary, Stop> {
+    /// What there is of it now.
+    pub fn leftovers(&mut self, name: &str) -> Result<Ordinary, Stop> {
         let view = self.look()?;
         let family: Vec<i32> = self.family(&view, name).iter().map(|process| process.pid).collect();
         let zombies =
@@ -108,7 +113,8 @@ impl Scene {
             Some(process) => self.processes.descriptors(process).map_or(0, |table| table.len()),
             None => 0,
         };
-        Ok(Ordinary { zombies: zombies as i64, descriptors: descriptors as i64 })
+        let helpers = process.map_or(0, |process| view.live_children(process.pid));
+        Ok(Ordinary { zombies: zombies as i64, descriptors: descriptors as i64, helpers: helpers as i64 })
     }
 }
 

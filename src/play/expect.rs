@@ -404,17 +404,18 @@ impl Scene {
             // What it has made beside its threads it would end itself, if it were not stopped.
             return Finding::Holds;
         }
-        let count = view.processes.iter().filter(|child| child.parent == process.pid && !child.is_zombie()).count();
-        let baseline = self
-            .programs
-            .get(name)
-            .and_then(|program| program.baseline.as_ref())
-            .map_or(0, |baseline| baseline.children);
-        let wanted = match wanted {
-            CountOrBaseline::Count(count) => count as usize,
-            CountOrBaseline::Baseline => baseline,
+        let count = view.live_children(process.pid);
+        let wanted = match (wanted, self.programs.get(name).and_then(|program| program.baseline.as_ref())) {
+            (CountOrBaseline::Count(count), _) => count as usize..=count as usize,
+            (_, None) => 0..=0,
+            (_, Some(baseline)) => {
+                // What it makes once, with its first client, serves none of them.
+                let helpers = self.request.ordinary.map_or(0, |ordinary| ordinary.helpers as usize);
+                let later = if baseline.before_clients { helpers } else { 0 };
+                baseline.children..=baseline.children + later
+            }
         };
-        if count == wanted {
+        if wanted.contains(&count) {
             Finding::Holds
         } else {
             Finding::NotYet(plural(count as u64, "live child", "live children"))

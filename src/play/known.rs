@@ -40,12 +40,15 @@ const CRASHES: [Signal; 7] =
 impl Known {
     /// The signal that only a mistake of its own can have ended it by.
     pub fn crash(&self) -> Option<Signal> {
-        match self.end {
-            Some(End::Signalled(number)) if !self.end_was_asked_for => {
-                Signal::try_from(number).ok().filter(|signal| CRASHES.contains(signal))
-            }
-            _ => None,
-        }
+        crash(self.end?).filter(|_| !self.end_was_asked_for)
+    }
+}
+
+/// The signal that only a program's own mistake can have ended it by.
+pub fn crash(end: End) -> Option<Signal> {
+    match end {
+        End::Signalled(number) => Signal::try_from(number).ok().filter(|signal| CRASHES.contains(signal)),
+        _ => None,
     }
 }
 
@@ -111,6 +114,7 @@ impl Scene {
                 && program.adopted
             {
                 program.end = program.end.or(end).or(Some(End::Unknown));
+                program.ended_in.get_or_insert(self.step);
             }
         }
         for note in notes {

@@ -59,6 +59,8 @@ pub struct Peer {
     echoes: bool,
     /// How the other side ended the connection, if it did.
     pub ended: Option<Ended>,
+    /// and during which step that was seen.
+    pub ended_in: Option<usize>,
     /// When something moved last, in one direction or the other.
     heard: Instant,
     /// How long nothing had moved when the other side ended the connection.
@@ -115,6 +117,7 @@ impl Peer {
             reading: true,
             echoes: false,
             ended: None,
+            ended_in: None,
             heard: Instant::now(),
             silence: None,
         })

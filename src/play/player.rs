@@ -36,7 +36,9 @@ pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record)
 impl Scene {
     fn play(&mut self, scenario: &Scenario) -> Outcome {
         for (index, step) in scenario.steps.iter().enumerate() {
-            let done = self.prepare(scenario, &step.action).and_then(|()| self.act(&step.action));
+            let prepared = self.prepare(scenario, &step.action);
+            self.step = index;
+            let done = prepared.and_then(|()| self.act(&step.action));
             match done.and_then(|()| self.after_step()) {
                 Ok(()) => {}
                 Err(Stop::Outcome(outcome)) => return outcome,

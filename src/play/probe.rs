@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::expect::Subject;
 use super::known::Identity;
+use super::peer::Peer;
 use super::scene::Scene;
 use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Outcome, ProbeResult};
@@ -30,16 +31,17 @@ impl Scene {
     /// Starts the server and watches how it handles two clients.
     pub fn probe(&mut self) -> Result<ProbeResult, Outcome> {
         let mut busy = Busy::default();
-        let model = match self.observe_model(&mut busy) {
-            Ok(model) => model,
+        let (model, at_first) = match self.observe_model(&mut busy) {
+            Ok(observed) => observed,
             Err(Stop::Miss(miss)) => {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
                 let never_listens = matches!(miss.topic, Topic::Start);
-                return Ok(ProbeResult { unseen, never_listens, ..ProbeResult::default() });
+                let belated = self.is_belated()?;
+                return Ok(ProbeResult { unseen, never_listens, belated, ..ProbeResult::default() });
             }
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
-        let ordinary = match self.ordinary() {
+        let ordinary = match self.ordinary(at_first) {
             Ok(ordinary) => Some(ordinary),
             Err(Stop::Miss(_)) => None,
             Err(Stop::Outcome(outcome)) => return Err(outcome),
@@ -80,7 +82,8 @@ impl Scene {
         Ok(waited == Waited::Held)
     }
 
-    fn observe_model(&mut self, busy: &mut Busy) -> Result<Model, Stop> {
+    /// The server's model, and how many children it had before its first client.
+    fn observe_model(&mut self, busy: &mut Busy) -> Result<(Model, i64), Stop> {
         self.act(&Action::Start(Start {
             role: Role::Server,
             name: "server".into(),
@@ -93,6 +96,7 @@ impl Scene {
         let before: Vec<Identity> =
             self.look()?.processes.iter().map(|process| (process.pid, process.started)).collect();
         let threads_before = self.threads()?;
+        let at_first = self.leftovers("server")?.helpers;
         let (first, second) = ("p1".to_owned(), "p2".to_owned());
         let both = vec![first.clone(), second.clone()];
         self.act(&Action::Connect { peers: vec![first.clone()], address: None, narrow: false })?;
@@ -120,7 +124,9 @@ impl Scene {
         let model = if !side_by_side {
             Model::Iterative
         } else if Some(handler.0) != started {
-            if before.contains(&handler) { Model::Prefork } else { Model::Fork }
+            // One process for both is none of those that are made for each.
+            let shared = self.handler(&second)?.is_ok_and(|other| other == handler);
+            if shared || before.contains(&handler) { Model::Prefork } else { Model::Fork }
         } else if threads > 1 || threads_before > 1 {
             Model::Thread
         } else {
@@ -136,7 +142,18 @@ impl Scene {
         if !busy.tasks.is_empty() && !self.request.spins {
             self.settle_and_see(busy)?;
         }
-        Ok(model)
+        Ok((model, at_first))
+    }
+
+    /// Whether a line that was not answered is when one more is sent.
+    fn is_belated(&mut self) -> Result<bool, Outcome> {
+        let unanswered = |peer: &Peer| peer.is_open() && peer.ended.is_none() && peer.inbox.received() == 0;
+        let Some((name, peer)) = self.peers.iter_mut().find(|(_, peer)| unanswered(peer)) else { return Ok(false) };
+        let name = name.clone();
+        peer.outbox.queue(Payload::from(Form::Bytes(b"probe\n".to_vec())).bytes());
+        self.stir();
+        self.settle()?;
+        Ok(self.peers.get(&name).is_some_and(|peer| peer.inbox.received() > 0))
     }
 
     fn exchange(&mut self, peer: &str) -> Result<(), Stop> {

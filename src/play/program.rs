@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, read, write};
 
 use super::capture::Capture;
+use super::known;
 use super::outbox::Outbox;
 use super::peer::TURN;
 use crate::observe::{End, Pair};
@@ -26,6 +28,8 @@ pub struct Program {
     pub pid: i32,
     /// How that process ended, if it did; the player is its parent and reaps it.
     pub end: Option<End>,
+    /// During which step that was seen.
+    pub ended_in: Option<usize>,
     /// It is not the player's child: its end is seen, not reaped.
     pub adopted: bool,
     /// The player's child that only waits for it: a shell, for one.
@@ -64,6 +68,8 @@ pub struct Baseline {
     pub descriptors: usize,
     /// Its live children.
     pub children: usize,
+    /// Nobody had connected yet.
+    pub before_clients: bool,
 }
 
 impl Program {
@@ -96,6 +102,7 @@ impl Program {
             number: 0,
             pid: 0,
             end: None,
+            ended_in: None,
             adopted: true,
             wrapper: None,
             has_started: true,
@@ -174,8 +181,13 @@ impl Program {
             self.wrapper = Some(Pid::from_raw(self.pid));
         }
         self.pid = pid;
-        self.end = None;
+        (self.end, self.ended_in) = (None, None);
         self.adopted = true;
+    }
+
+    /// The signal that only a mistake of its own can have ended it by.
+    pub fn crash(&self) -> Option<Signal> {
+        known::crash(self.end?).filter(|_| !self.end_was_asked_for)
     }
 
     fn reap(&mut self) -> bool {

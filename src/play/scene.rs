@@ -64,6 +64,8 @@ pub struct Scene {
     waits: bool,
     /// A program is starting.
     pub starting: bool,
+    /// The step that is being done, counted from 0; what is waited for before it still belongs to the one before.
+    pub step: usize,
 }
 
 /// So much a client may print for each of its lines and on its own.
@@ -79,6 +81,11 @@ pub struct View {
 }
 
 impl View {
+    /// How many children of a process live.
+    pub fn live_children(&self, parent: i32) -> usize {
+        self.processes.iter().filter(|child| child.parent == parent && !child.is_zombie()).count()
+    }
+
     /// The process with this id.
     pub fn process(&self, pid: i32) -> Option<&Process> {
         self.processes.iter().find(|process| process.pid == pid)
@@ -137,6 +144,7 @@ impl Scene {
             teller,
             waits: false,
             starting: false,
+            step: 0,
         })
     }
 
@@ -216,6 +224,9 @@ impl Scene {
             // More than was sent is no answer to anything.
             let asked = if peer.asks && peer.outbox.total > 0 { peer.outbox.total } else { sent };
             traffic |= turned && peer.inbox.received() <= asked;
+            if before.is_none() && peer.ended.is_some() {
+                peer.ended_in = Some(self.step);
+            }
             match (before, peer.ended) {
                 (None, Some(Ended::Fin)) => notes.push(format!("{name} reads the end of file: a FIN has come")),
                 (None, Some(Ended::Reset)) => notes.push(format!("{name} gets ECONNRESET: a RST has come")),
@@ -234,6 +245,7 @@ impl Scene {
                 && program.role == Role::Client
                 && program.stdout.received() <= 4 * sent + PROMPTS;
             if let (None, Some(end)) = (before, program.end) {
+                program.ended_in = Some(self.step);
                 notes.push(format!("{name} ({}) {end}", program.pid));
             }
         }

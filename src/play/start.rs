@@ -150,7 +150,9 @@ impl Scene {
             let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
             let sockets = scene.listeners_of(view, &owned);
             let wanted = |socket: &&&Socket| port == 0 || socket.pair.local.port() == port;
-            let here = sockets.iter().find(wanted).map(|socket| (*socket).clone());
+            // Of several: one for everybody before one for this host alone, and the lowest port.
+            let order = |socket: &&&Socket| (!socket.pair.local.ip().is_unspecified(), socket.pair.local.port());
+            let here = sockets.iter().filter(wanted).min_by_key(order).map(|socket| (*socket).clone());
             let elsewhere = not_listening(port, &sockets);
             let Some(program) = scene.programs.get(&owned) else { return Ok(Finding::Never("no such program".into())) };
             match (here, program.end) {

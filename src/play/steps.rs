@@ -159,9 +159,10 @@ impl Scene {
             return miss(Topic::Handler, format!("{name} runs"), observed);
         };
         let descriptors = self.processes.descriptors(process)?.len();
-        let children = view.processes.iter().filter(|child| child.parent == process.pid && !child.is_zombie()).count();
+        let children = view.live_children(process.pid);
+        let before_clients = self.connections() == 0;
         if let Some(program) = self.programs.get_mut(name) {
-            program.baseline = Some(Baseline { descriptors, children });
+            program.baseline = Some(Baseline { descriptors, children, before_clients });
         }
         self.note(format!("baseline of {name}: {descriptors} descriptors, {children} children"));
         Ok(())

@@ -52,6 +52,9 @@ pub struct Ordinary {
     pub zombies: i64,
     /// Descriptors of the process that was started.
     pub descriptors: i64,
+    /// Children of that process that live on: those that the first clients have left, if later ones leave no more. They
+    /// are helpers, and not handlers.
+    pub helpers: i64,
 }
 
 impl Ordinary {
@@ -74,6 +77,8 @@ pub struct ProbeResult {
     pub never_listens: bool,
     /// A task of the server keeps a processor busy with nothing to do: what it does not change soon it never changes.
     pub spins: bool,
+    /// Nothing came back until a second line was sent.
+    pub belated: bool,
 }
 
 impl From<std::io::Error> for Outcome {

@@ -120,6 +120,7 @@ impl Setting {
                 ordinary: None,
                 never_listens: false,
                 spins: false,
+                belated: false,
             };
             request.port = request.play_port();
             let mut stage = Stage::start(isolation)?;
@@ -166,6 +167,7 @@ impl Setting {
         request.ordinary = probed.ordinary;
         request.never_listens = probed.never_listens;
         request.spins = probed.spins;
+        request.belated = probed.belated;
         let given = |role: Role| settings.given.contains(&role);
         let info = SubjectInfo {
             server: (settings.server.clone(), given(Role::Server)),

@@ -86,6 +86,8 @@ pub struct Request {
     pub never_listens: bool,
     /// Whether a task of the server is known to keep a processor busy with nothing to do.
     pub spins: bool,
+    /// Whether the server is known to answer a line when the next one has come.
+    pub belated: bool,
 }
 
 /// What can be played.

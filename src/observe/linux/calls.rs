@@ -95,6 +95,7 @@ impl Call {
             libc::SYS_pselect6 => unless(fifth != 0),
             libc::SYS_epoll_pwait => unless(fourth as i32 >= 0),
             libc::SYS_epoll_pwait2 => unless(fourth != 0),
+            libc::SYS_io_getevents => unless(fifth != 0),
             libc::SYS_futex => unless(fourth != 0 || !FUTEX_WAITS.contains(&(second & FUTEX_COMMAND))),
             libc::SYS_flock => Patience::Unlimited,
             libc::SYS_fcntl => unless(!LOCK_WAITS.contains(&second)),
@@ -121,6 +122,7 @@ impl Call {
             libc::SYS_pselect6 => TimeOut::Timespec(fifth),
             libc::SYS_epoll_pwait => TimeOut::millis(fourth),
             libc::SYS_epoll_pwait2 => TimeOut::Timespec(fourth),
+            libc::SYS_io_getevents => TimeOut::Timespec(fifth),
             libc::SYS_nanosleep => TimeOut::Timespec(first),
             libc::SYS_clock_nanosleep if second & 1 == 0 => TimeOut::Timespec(third),
             libc::SYS_clock_nanosleep => TimeOut::Moment(third, first as libc::clockid_t),
@@ -139,7 +141,7 @@ impl Call {
             libc::SYS_accept | libc::SYS_accept4 => "accept",
             libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_splice => "read",
             libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendfile => "write",
-            libc::SYS_ppoll => "poll",
+            libc::SYS_ppoll | libc::SYS_io_getevents | libc::SYS_io_uring_enter => "poll",
             libc::SYS_pselect6 => "select",
             libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => "epoll_wait",
             libc::SYS_wait4 | libc::SYS_waitid => "wait",
@@ -239,6 +241,8 @@ mod tests {
     #[case(call(libc::SYS_futex, [1, 0x189, 0, 0x7f00, 0, 0]), Patience::Limited)]
     #[case(call(libc::SYS_clock_nanosleep, [0; 6]), Patience::Limited)]
     #[case(call(libc::SYS_restart_syscall, [0; 6]), Patience::Limited)]
+    #[case(call(libc::SYS_io_getevents, [1, 1, 8, 0x7f00, 0, 0]), Patience::Unlimited)]
+    #[case(call(libc::SYS_io_getevents, [1, 1, 8, 0x7f00, 0x7f80, 0]), Patience::Limited)]
     #[case(call(libc::SYS_fcntl, [3, 7, 0, 0, 0, 0]), Patience::Unlimited)]
     #[case(call(libc::SYS_clone, [0x4111, 0, 0, 0, 0, 0]), Patience::Unlimited)]
     #[case(call(libc::SYS_clone, [0x0011, 0, 0, 0, 0, 0]), Patience::Limited)]

@@ -1,15 +1,36 @@
 //! A miss and all that is known about it, and whose defect it shows.
 
+use memchr::memmem;
+
 use super::client::of_client;
-use super::ending::{closed_first, closed_wrongly};
-use super::evidence::{Change, Evidence, change, evidence, sent};
+use super::ending::{LONG_SILENCE, closed_first, closed_wrongly};
+use super::evidence::{Change, Evidence, change, evidence, sent, waits_for_accept};
 use super::server::of_server;
 use crate::catalogue::Sign;
+use crate::play::capture::Capture;
 use crate::play::expect::Subject;
+use crate::play::peer::Peer;
 use crate::play::program::Program;
 use crate::play::scene::{Scene, View};
 use crate::play::steps::{Miss, Topic};
-use crate::scenario::{Action, CheckKind, Model, Scenario};
+use crate::scenario::{Action, CheckKind, Model, Role, Scenario};
+
+/// Mistakes in what is done to data: who has not read it has not made them.
+const OF_DATA: [&str; 13] = [
+    "bytes-interpreted",
+    "data-taken-for-string",
+    "empty-line-lost",
+    "eof-in-a-char",
+    "extra-byte",
+    "fixed-buffer-per-connection",
+    "line-buffer-off-by-one",
+    "line-ends-altered",
+    "line-left-in-stdio-buffer",
+    "long-line-cut",
+    "short-write-ignored",
+    "unfinished-line-lost",
+    "waits-for-newline",
+];
 
 /// The defect that a miss shows: one that was recognised by what was observed, or the scenario's own where the miss is
 /// what the scenario is about and looks as that defect does. No defect is better than a wrong one.
@@ -45,11 +66,34 @@ impl Case<'_> {
     fn own(&self) -> Option<String> {
         let defect = crate::catalogue::find(&self.scenario.defect)?;
         let sign = if server_is_gone(self.scene) { Sign::Dead } else { self.evidence.sign };
+        if !decisive(self.scenario, self.step) || !defect.shows.contains(&sign) || self.is_the_old_story(&defect.id) {
+            return None;
+        }
+        let matched = self.evidence.matched;
         let fits = match defect.id.as_str() {
             // Where a sum of 16 bits, with its sign or without, grows too large: the last read went beyond.
             "counter-overflows" => (24 << 10..136 << 10).contains(&self.evidence.matched),
-            "line-buffer-off-by-one" => self.received() >= 4000,
-            "ignores-its-address" | "ignores-its-port" | "leaves-before-echo" | "truncates-long-lines" => {
+            "line-buffer-off-by-one" => self.received() >= 4000 && self.one_byte_differs(),
+            // Nothing but its newline was typed or sent, and it is what is missed.
+            "client-skips-empty-lines" => self.evidence.sign == Sign::Silence && self.missed().starts_with(b"\n"),
+            "one-client-blocks-all" => self.scene.request.model == Some(Model::Event),
+            "extra-byte" => self.peer().is_none_or(|peer| peer.inbox.received() > peer.outbox.total),
+            "never-accepts" => self.view.sockets.iter().any(waits_for_accept),
+            "no-reuseaddr" | "reuseport-instead" => self.peer().is_none(),
+            "idle-timeout" => self.peer().and_then(|peer| peer.silence).is_none_or(|silence| silence >= LONG_SILENCE),
+            // It answered nothing at all, or other bytes: not so who lives on without a parent.
+            "handlers-die-with-parent" => !matches!(self.evidence.sign, Sign::Bytes | Sign::Silence),
+            "obeys-words" | "client-obeys-words" => self.lines_taken() >= 2,
+            // It differs at a per cent sign.
+            "printf-without-format" => {
+                let before = self.wanted().get(..matched).unwrap_or_default();
+                before.ends_with(b"%") || self.missed().starts_with(b"%")
+            }
+            "prints-own-input" => matches!(self.miss.topic, Topic::Check(CheckKind::Stdout(_), _)),
+            "reads-once-per-line" => matched > 0 || self.evidence.sign != Sign::Bytes,
+            "waits-for-end-of-input" => self.peer().is_none_or(|peer| peer.inbox.received() == 0),
+            "truncates-long-lines" => matched > 0,
+            "ignores-its-address" | "ignores-its-port" | "leaves-before-echo" => {
                 self.scene.programs.values().any(|one| one.pair.is_some())
             }
             // A parent that waits in vfork is in state D, and as far from being busy as can be; and so is who sleeps in
@@ -66,8 +110,10 @@ impl Case<'_> {
             "backlog-too-small" => self.miss.observed.contains("backlog"),
             // Not where data was lost with it: a handler that leaves too early resets as well.
             "reset-instead-of-fin" => !matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),
+            // What follows the gap is what was sent later.
+            "short-write-ignored" if self.evidence.sign == Sign::Bytes => matched > 0 && self.came_too_early(),
             "line-left-in-stdio-buffer" | "fixed-buffer-per-connection" | "long-line-cut" | "short-write-ignored" => {
-                self.evidence.matched > 0
+                matched > 0
             }
             "client-resets-at-end" => {
                 let gone = |pair| self.view.state(pair) == crate::tcp::TcpState::Gone;
@@ -76,7 +122,95 @@ impl Case<'_> {
             "shared-state-between-threads" => self.scene.request.model == Some(Model::Thread),
             _ => true,
         };
-        (decisive(self.scenario, self.step) && fits && defect.shows.contains(&sign)).then_some(defect.id)
+        fits.then_some(defect.id)
+    }
+
+    /// Whether what is missed was so before the scenario did what it is about, or nobody has ever handled the data.
+    fn is_the_old_story(&self, defect: &str) -> bool {
+        let Some((name, peer)) = self.peer_and_name() else { return false };
+        if accepted_by_us(self.scenario, name) {
+            return false;
+        }
+        let before = |first| peer.ended_in.is_some_and(|ended_in| ended_in < first);
+        if disturbance(self.scenario).is_some_and(before) {
+            return true;
+        }
+        let socket = self.view.socket(peer.pair.reversed());
+        let unread = socket.is_some_and(|socket| socket.unread > 0);
+        if OF_DATA.contains(&defect) && self.evidence.sign == Sign::Silence && unread {
+            return true;
+        }
+        // A server that does not even serve an ordinary client rightly does not fail on an ordinary line because of
+        // what is special here.
+        let wanted = self.wanted();
+        let letters = wanted.strip_suffix(b"\n").unwrap_or_default();
+        let is_ordinary = (1..100).contains(&letters.len())
+            && letters.iter().all(|letter| (b' '..=b'~').contains(letter))
+            && self.scenario.defect != "obeys-words";
+        is_ordinary && self.scene.request.ordinary.is_none() && self.scene.request.judged.contains(&Role::Server)
+    }
+
+    fn peer_and_name(&self) -> Option<(&str, &Peer)> {
+        match &self.miss.topic {
+            Topic::Check(_, Subject::Peer(name)) => Some((name, self.scene.peers.get(name)?)),
+            _ => None,
+        }
+    }
+
+    /// The peer that the miss is about.
+    fn peer(&self) -> Option<&Peer> {
+        self.peer_and_name().map(|(_, peer)| peer)
+    }
+
+    /// What should have come.
+    pub fn wanted(&self) -> &[u8] {
+        match &self.miss.topic {
+            Topic::Check(CheckKind::Receives(payload) | CheckKind::Stdout(payload), _) => payload.bytes(),
+            _ => &[],
+        }
+    }
+
+    /// The part of it that did not come.
+    fn missed(&self) -> &[u8] {
+        self.wanted().get(self.evidence.matched..).unwrap_or_default()
+    }
+
+    /// What came instead of that part, and all that followed.
+    fn surplus(&self) -> &[u8] {
+        self.capture().and_then(|capture| capture.unread().get(self.evidence.matched..)).unwrap_or_default()
+    }
+
+    /// Whether one byte is missing, or is another one, and what follows it is right.
+    fn one_byte_differs(&self) -> bool {
+        const FEW: usize = 8;
+        let (came, missed) = (self.surplus(), self.missed());
+        let Some(next) = missed.get(1..) else { return false };
+        let next = &next[..next.len().min(FEW)];
+        let follows = |bytes: &[u8]| bytes.starts_with(next) || next.starts_with(bytes);
+        follows(came) || came.get(1..).is_some_and(follows)
+    }
+
+    /// Whether what came is what was due later.
+    fn came_too_early(&self) -> bool {
+        const SOME: usize = 32;
+        let came = self.surplus();
+        let came = &came[..came.len().min(SOME)];
+        memmem::find(self.missed(), came).is_some_and(|at| at > 0)
+    }
+
+    /// How many lines of what the miss is about came rightly before.
+    pub fn lines_taken(&self) -> usize {
+        let Some(capture) = self.capture() else { return 0 };
+        let taken = &capture.kept()[..capture.kept().len() - capture.unread().len()];
+        taken.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    fn capture(&self) -> Option<&Capture> {
+        match &self.miss.topic {
+            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map(|peer| &peer.inbox),
+            Topic::Check(_, Subject::Program(name)) => self.scene.programs.get(name).map(|program| &program.stdout),
+            _ => None,
+        }
     }
 
     /// Whether the scenario exists for one of these.
@@ -94,12 +228,7 @@ impl Case<'_> {
 
     /// Whether the last line that was taken came once more.
     pub fn is_stale(&self) -> bool {
-        let capture = match &self.miss.topic {
-            Topic::Check(_, Subject::Peer(name)) => self.scene.peers.get(name).map(|peer| &peer.inbox),
-            Topic::Check(_, Subject::Program(name)) => self.scene.programs.get(name).map(|program| &program.stdout),
-            _ => None,
-        };
-        let Some(capture) = capture else { return false };
+        let Some(capture) = self.capture() else { return false };
         let (came, kept) = (capture.unread(), capture.kept());
         let line = &came[..came.iter().position(|byte| *byte == b'\n').map_or(came.len(), |at| at + 1)];
         line.len() > 2 && kept[..kept.len() - came.len()].ends_with(line)
@@ -142,8 +271,13 @@ impl Case<'_> {
     }
 }
 
+/// Whether a peer has sent its FIN, or a client was told to.
 pub fn half_closed(case: &Case<'_>, peer: &str) -> bool {
-    earlier(case).any(|action| matches!(action, Action::HalfClose { peers } if peers.iter().any(|name| name == peer)))
+    earlier(case).any(|action| match action {
+        Action::HalfClose { peers } => peers.iter().any(|name| name == peer),
+        Action::EndInput { programs } => programs.iter().any(|name| name == peer),
+        _ => false,
+    })
 }
 
 /// Whether the scenario has done something to processes, so that a handler may have had reason to leave.
@@ -167,6 +301,14 @@ pub fn accepted_by_us(scenario: &Scenario, peer: &str) -> bool {
 /// what comes before the first disturbance only sets the scene.
 pub fn decisive(scenario: &Scenario, step: Option<usize>) -> bool {
     let Some(step) = step else { return false };
+    match disturbance(scenario) {
+        Some(first) => step > first || matches!(scenario.steps[first].action, Action::Visits { .. }),
+        None => true,
+    }
+}
+
+/// The first step that disturbs something.
+pub fn disturbance(scenario: &Scenario) -> Option<usize> {
     let disturbs = |action: &Action| {
         !matches!(
             action,
@@ -176,15 +318,13 @@ pub fn decisive(scenario: &Scenario, step: Option<usize>) -> bool {
                 | Action::Accept { .. }
                 | Action::Type { .. }
                 | Action::Send { .. }
+                | Action::Echo { .. }
                 | Action::Settle
                 | Action::Baseline { .. }
                 | Action::Expect { .. }
         )
     };
-    match scenario.steps.iter().position(|one| disturbs(&one.action)) {
-        Some(first) => step > first || matches!(scenario.steps[first].action, Action::Visits { .. }),
-        None => true,
-    }
+    scenario.steps.iter().position(|one| disturbs(&one.action))
 }
 
 /// Whether the server has ended although nobody has ended it.

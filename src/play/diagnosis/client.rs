@@ -1,5 +1,6 @@
 //! Which mistake of the catalogue a client's failure comes from.
 
+use memchr::memmem;
 use nix::sys::signal::Signal;
 
 use super::case::{Case, accepted_by_us, said};
@@ -23,13 +24,26 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
     if client.pair.is_none() && family.iter().any(|process| case.scene.processes.has_datagram_socket(process)) {
         return Some("client-sends-datagrams");
     }
+    let mut clients = case.scene.programs.values().filter(|program| program.role == Role::Client);
+    if clients.any(|program| program.crash().is_some()) && !case.is_about(&["no-usage-check"]) {
+        return Some("client-crashes");
+    }
+    let taken = ["in use", "cannot assign requested address", "can't assign requested address"];
+    if matches!(case.miss.topic, Topic::Accept)
+        && client.number > 0
+        && client.pair.is_none()
+        && taken.iter().any(|word| said(client).contains(word))
+    {
+        return Some("client-bound-to-a-port");
+    }
     let said_refused = said(client).contains("refused");
     // Who connects is refused there; who reads or writes has not connected.
     let refused = client.end.is_some()
         && client.pair.is_none()
         && said_refused
         && !said(client).split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "read");
-    if refused && !case.is_about(&["hides-connect-error", "ignores-its-address", "ignores-its-port"]) {
+    let elsewhere = ["hides-connect-error", "ignores-its-address", "ignores-its-port", "no-usage-check"];
+    if refused && !case.is_about(&elsewhere) {
         // Somebody listens where it was sent.
         return Some("ignores-its-port");
     }
@@ -108,11 +122,16 @@ fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
         },
         // All of the echo has come, nothing of it shows, and the client waits.
         (Sign::Silence, _) if case.evidence.matched == 0 && client.stdout.kept().is_empty() => {
-            let echoed = |action: &Action| matches!(action, Action::Send { .. });
+            let socket = case.view.socket(client.pair?)?;
+            if socket.unread > 0 {
+                return Some("leaves-echo-unread");
+            }
+            if memmem::find(client.stderr.kept(), case.wanted()).is_some() {
+                return Some("prints-on-stderr");
+            }
+            let echoed = |action: &Action| matches!(action, Action::Send { .. } | Action::Echo { .. });
             let answered = case.scenario.steps.iter().take(case.step?).any(|step| echoed(&step.action));
-            let pair = client.pair?;
-            let taken = case.view.socket(pair).is_some_and(|socket| socket.unread == 0);
-            (answered && taken).then_some("buffers-output")
+            answered.then_some("buffers-output")
         }
         _ => None,
     }
@@ -121,7 +140,7 @@ fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
 /// It has ended with 0, or closed, though its input goes on and one line at least came back.
 fn left_early(case: &Case<'_>, client: &Program) -> Option<&'static str> {
     let typed = client.typing.total > 0;
-    let printed = !client.stdout.kept().is_empty();
+    let printed = client.stdout.kept().iter().filter(|byte| **byte == b'\n').count() == 1;
     let ended = client.end == Some(End::Exited(0));
     let disturbed = case.scenario.steps.iter().take(case.step.unwrap_or(usize::MAX)).any(|step| {
         matches!(

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::case::{Case, half_closed, was_disturbed};
+use super::case::{Case, half_closed, said, was_disturbed};
 use super::evidence::{Change, is_unserved, listens_in_vain, sent, was_answered};
 use super::server::unserved;
 use crate::catalogue::Sign;
@@ -10,6 +10,7 @@ use crate::observe::{End, Process};
 use crate::play::known::Known;
 use crate::play::scene::{Scene, View};
 use crate::scenario::{Model, Role};
+use crate::tcp::TcpState;
 
 /// What came back to a peer, or did not.
 pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static str> {
@@ -19,8 +20,10 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
     let matched = case.evidence.matched;
     match case.evidence.sign {
         Sign::Unserved => unserved(case),
-        Sign::Fin | Sign::Reset if is_closed_unserved(case) => Some(closed_unserved(model)),
-        Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) => Some("data-taken-for-string"),
+        Sign::Fin | Sign::Reset if is_closed_unserved(case) && !has_been_read(case, peer) => Some(closed_unserved(model)),
+        Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) && scene.has_answered() => {
+            Some("data-taken-for-string")
+        }
         // It stops before the first such byte. Among many bytes another cause can stop it before one by chance.
         Sign::Fin if wanted.iter().position(|byte| *byte == 0xff) == Some(matched) => Some("eof-in-a-char"),
         Sign::Fin if matched > 0 && half_closed(case, peer) && model == Some(Model::Event) => {
@@ -39,14 +42,17 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
         Sign::Silence if model == Some(Model::Event) && is_overlooked(case, peer) => Some("forgets-a-client"),
         // It has read a whole line, answers nothing, and waits for more.
         Sign::Silence
-            if !answered && lacks_last_line(wanted, matched) && listens_in_vain(scene, view, peer).is_some() =>
+            if !answered
+                && (matched == 0 || lacks_last_line(wanted, matched))
+                && listens_in_vain(scene, view, peer).is_some() =>
         {
-            Some("echo-one-behind")
+            one_behind(case)
         }
         Sign::Fin | Sign::Reset if matched == 0 && !answered && scene.connections() > 10 && scene.peers.len() <= 2 => {
             Some("slots-never-freed")
         }
         Sign::Fin if case.is_about(&["empty-line-lost"]) => None,
+        Sign::Fin if case.is_about(&["obeys-words"]) && case.lines_taken() >= 2 => None,
         Sign::Fin if answered && matched == 0 && !half_closed(case, peer) && !was_disturbed(case) => {
             Some("one-message-only")
         }
@@ -58,14 +64,15 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
 pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
     let Case { scene, view, evidence, .. } = case;
     let is_reference = !scene.request.judged.contains(&Role::Client);
+    let has_connected = scene.programs.get(client).is_some_and(|program| program.pair.is_some());
     let has_printed = scene.programs.get(client).is_none_or(|program| program.stdout.received() > 0);
     match evidence.sign {
         _ if is_unserved(scene, view, client) => unserved(case),
         // The server has read what the client has sent, and waits for more.
         Sign::Silence if is_reference && !has_printed && listens_in_vain(scene, view, client).is_some() => {
-            Some("echo-one-behind")
+            one_behind(case)
         }
-        Sign::Ends if is_reference && !has_printed && is_closed_unserved(case) => {
+        Sign::Ends if is_reference && !has_printed && !half_closed(case, client) && has_connected && is_closed_unserved(case) => {
             Some(closed_unserved(scene.request.model))
         }
         _ => case.change().map(changed),
@@ -77,7 +84,28 @@ pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
 fn is_closed_unserved(case: &Case<'_>) -> bool {
     let scene = case.scene;
     let is_command_missing = |known: &Known| matches!(known.end, Some(End::Exited(126 | 127)));
-    scene.request.ordinary.is_none() && !scene.has_answered() && !scene.known.values().any(is_command_missing)
+    let says_missing = scene.server().is_some_and(|(_, server)| said(server).contains("no such file"));
+    scene.request.ordinary.is_none()
+        && !scene.has_answered()
+        && !says_missing
+        && !scene.known.values().any(is_command_missing)
+}
+
+/// Whether a connection has ended although all that came on it was read: otherwise the kernel would have sent a RST.
+fn has_been_read(case: &Case<'_>, peer: &str) -> bool {
+    let Some(peer) = case.scene.peers.get(peer) else { return false };
+    peer.outbox.total > 0 && case.view.state(peer.pair) == TcpState::CloseWait
+}
+
+/// A line was read and not answered: it is when the next one comes, or never.
+fn one_behind(case: &Case<'_>) -> Option<&'static str> {
+    let scene = case.scene;
+    let late = case.evidence.matched > 0 || scene.request.belated;
+    let never = scene.request.ordinary.is_none() && !scene.has_answered();
+    match late {
+        true => Some("echo-one-behind"),
+        false => never.then_some("answers-nothing"),
+    }
 }
 
 fn closed_unserved(model: Option<Model>) -> &'static str {

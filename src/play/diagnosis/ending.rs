@@ -12,7 +12,7 @@ use crate::scenario::{CheckKind, Model, Role};
 use crate::tcp::TcpState;
 
 /// A server that has been silent for so long when it closes does not close because of what it has said.
-const LONG_SILENCE: Duration = Duration::from_millis(150);
+pub const LONG_SILENCE: Duration = Duration::from_millis(150);
 
 /// A connection that is not closed when its client has closed, or is closed with a RST.
 pub fn closed_wrongly(case: &Case<'_>) -> Option<&'static str> {

@@ -119,17 +119,19 @@ pub fn has_no_handler(scene: &Scene, view: &View, socket: &Socket) -> bool {
     waits_for_accept(socket) || is_held_up_in_wait(scene, view, socket)
 }
 
-/// Whether only the process that accepts has this connection, and sleeps in wait: a signal handler has called it.
+/// Whether only the process that accepts has this connection, and sleeps in wait: a signal handler has called it, or
+/// it waits for the handler of another client.
 fn is_held_up_in_wait(scene: &Scene, view: &View, socket: &Socket) -> bool {
     let owners = scene.owners(view, socket.inode);
     let [owner] = owners.as_slice() else { return false };
+    let child_lives = || view.processes.iter().any(|child| child.parent == owner.pid && !child.is_zombie());
     scene.server().is_some_and(|(_, server)| server.pid == owner.pid)
         && scene.sleeps_in(owner, &["wait"])
-        && scene.processes.child_signal(owner).is_some_and(|signal| signal.caught)
+        && (scene.processes.child_signal(owner).is_some_and(|signal| signal.caught) || child_lives())
 }
 
 /// Whether a connection is in its listening socket's queue: one that was accepted and closed has left these states.
-fn waits_for_accept(socket: &Socket) -> bool {
+pub fn waits_for_accept(socket: &Socket) -> bool {
     socket.inode == 0 && matches!(socket.state, TcpState::Established | TcpState::CloseWait)
 }
 

@@ -118,16 +118,20 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
         matches!(action, Action::Signal { targets, signal: SignalKind::Kill(_) }
             if targets.iter().any(|target| matches!(target, Target::Handler(_))))
     };
-    if earlier(case).any(kills) {
+    let killed = case.scenario.steps.iter().position(|step| kills(&step.action));
+    if killed.is_some_and(|step| server.ended_in.is_some_and(|ended_in| ended_in >= step)) {
         return Some("listener-dies-with-handler");
     }
     let own = crate::catalogue::find(&case.scenario.defect).is_some_and(|defect| defect.shows.contains(&Sign::Dead));
     let ordinary = case.scene.request.ordinary.is_some();
+    let has_reset = earlier(case).any(|action| matches!(action, Action::Reset { .. }));
     match server.end? {
         _ if case.is_about(&["exits-after-n-clients"]) && case.scene.connections() >= 3 => None,
         // Another process accepts in its place.
         End::Exited(0) if is_succeeded(case) => Some("listener-dies-with-handler"),
         // It leaves without a word.
+        // It serves two, and has left when one of them had reset its connection.
+        End::Exited(0) if ordinary && has_reset && case.scene.connections() <= 2 => Some("client-error-fatal"),
         End::Exited(0) if ordinary => Some("exits-after-n-clients"),
         End::Exited(0) if case.scene.connections() < 3 => Some("exits-after-one-client"),
         End::Exited(0) if case.scene.peers.values().any(|peer| peer.inbox.received() > 0) => {
@@ -182,7 +186,13 @@ fn at_start(case: &Case<'_>) -> Option<&'static str> {
                 && socket.pair.local.port() == port
                 && !scene.owners(view, socket.inode).is_empty()
         });
-        return Some(if taken { "child-keeps-listener" } else { "no-reuseaddr" });
+        let prefork = scene.request.model == Some(Model::Prefork);
+        return Some(match (taken, prefork) {
+            // Workers have it open by right.
+            (true, true) => "orphaned-handlers",
+            (true, false) => "child-keeps-listener",
+            (false, _) => "no-reuseaddr",
+        });
     }
     let (name, program) = scene.programs.iter().find(|(_, program)| program.role == Role::Server)?;
     if program.end.is_some() {
@@ -251,13 +261,13 @@ fn listens_no_more(case: &Case<'_>) -> Option<&'static str> {
     let Case { scene, view, .. } = case;
     let (name, server) = scene.server()?;
     let taken = scene.connections() > 0 || scene.programs.values().any(|program| program.pair.is_some());
-    if !taken || !scene.listeners_of(view, name).is_empty() {
+    if !taken || server.end.is_some() || !scene.listeners_of(view, name).is_empty() {
         return None;
     }
     // A listening socket that was shut down is in no table of sockets; who had it open has it still.
     let descriptors = scene.processes.descriptors(view.process(server.pid)?).unwrap_or_default();
     let is_shut = |kind: &DescriptorKind| matches!(kind, DescriptorKind::Socket(inode) if view.sockets.iter().all(|socket| socket.inode != *inode));
-    let shut = descriptors.iter().any(|descriptor| is_shut(&descriptor.kind));
+    let shut = has_made_a_child(scene) && descriptors.iter().any(|descriptor| is_shut(&descriptor.kind));
     Some(if shut { "child-shuts-listener-down" } else { "parent-closes-listener" })
 }
 
