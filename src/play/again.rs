@@ -91,10 +91,11 @@ impl Scene {
             let _ = kill(Pid::from_raw(process.pid), Signal::SIGCONT);
         }
         self.peers.values_mut().for_each(super::peer::Peer::close);
-        self.programs
-            .values_mut()
-            .filter(|program| program.role == Role::Client)
-            .for_each(|program| program.end_input());
+        // A client whose server is the runner has just seen it leave: both at once would be a race.
+        if self.listeners.is_empty() {
+            let clients = self.programs.values_mut().filter(|program| program.role == Role::Client);
+            clients.for_each(|program| program.end_input());
+        }
         self.stir();
         self.settle()?;
         self.look()?;

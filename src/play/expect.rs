@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use super::capture::{Capture, Comparison};
 use super::known::{Identity, Known};
 use super::peer::Ended;
-use super::scene::{Scene, View};
+use super::scene::{Scene, View, waits_for_accept};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner};
 use super::wording::plural;
@@ -176,12 +176,13 @@ impl Scene {
     /// Whether the other side does not take in what a peer has sent. With much memory all of it fits into the buffers.
     fn held_up(&mut self, name: &str) -> Result<(bool, String), Outcome> {
         let Some(peer) = self.peers.get(name) else { return Ok((false, "there is no such peer".into())) };
-        let ((left, all), far) = (peer.outbox.left(), peer.pair.reversed());
+        let ((left, all), far, has_ended) = (peer.outbox.left(), peer.pair.reversed(), peer.ended.is_some());
         if left > 0 {
             return Ok((true, format!("{left} of {all} bytes are still to be sent")));
         }
         let unread = self.list_sockets()?.iter().find(|socket| socket.pair == far).map_or(0, |socket| socket.unread);
         let observed = match unread {
+            _ if has_ended => "the other side has ended the connection".to_owned(),
             0 => format!("all {all} bytes went out, and the other side has read them"),
             _ => format!("all {all} bytes went out, and {unread} of them are not read"),
         };
@@ -211,7 +212,12 @@ impl Scene {
         let family = self.family(view, program);
         match view.socket(pair.reversed()) {
             Some(socket) if family.iter().any(|process| self.holds(process, socket.inode)) => Finding::Holds,
-            Some(socket) if socket.inode == 0 => Finding::NotYet("no process owns it: it was not accepted".into()),
+            Some(socket) if waits_for_accept(socket) => {
+                Finding::NotYet("no process owns it: it was not accepted".into())
+            }
+            Some(socket) if socket.inode == 0 => {
+                Finding::NotYet(format!("no process owns it any more, and it is in {}", socket.state))
+            }
             Some(_) => Finding::NotYet(format!("no process of {program} has it open")),
             None => Finding::NotYet("there is no such socket".into()),
         }

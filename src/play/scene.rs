@@ -80,6 +80,11 @@ pub struct View {
     pub sockets: Vec<Socket>,
 }
 
+/// Whether a connection is in its listening socket's queue: one that was accepted and closed has left these states.
+pub fn waits_for_accept(socket: &Socket) -> bool {
+    socket.inode == 0 && matches!(socket.state, TcpState::Established | TcpState::CloseWait)
+}
+
 impl View {
     /// How many children of a process live.
     pub fn live_children(&self, parent: i32) -> usize {

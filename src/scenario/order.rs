@@ -44,7 +44,9 @@ impl<'s> Order<'s> {
                 let message = "no server has been started at this step".into();
                 return Some((message, "an earlier step has to start it: { start = \"server\" }"));
             }
-            Action::Send { peers, .. } | Action::Echo { peers } => return self.is_closed(peers).or_else(|| self.is_silent(peers)),
+            Action::Send { peers, .. } | Action::Echo { peers } => {
+                return self.is_closed(peers).or_else(|| self.is_silent(peers));
+            }
             Action::HalfClose { peers } => {
                 let misplaced = self.is_closed(peers).or_else(|| self.is_silent(peers));
                 self.silent.extend(peers.iter().map(String::as_str));

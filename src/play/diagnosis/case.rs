@@ -4,14 +4,14 @@ use memchr::memmem;
 
 use super::client::of_client;
 use super::ending::{LONG_SILENCE, closed_first, closed_wrongly};
-use super::evidence::{Change, Evidence, change, evidence, sent, waits_for_accept};
+use super::evidence::{Change, Evidence, change, evidence, sent};
 use super::server::of_server;
 use crate::catalogue::Sign;
 use crate::play::capture::Capture;
 use crate::play::expect::Subject;
 use crate::play::peer::Peer;
 use crate::play::program::Program;
-use crate::play::scene::{Scene, View};
+use crate::play::scene::{Scene, View, waits_for_accept};
 use crate::play::steps::{Miss, Topic};
 use crate::scenario::{Action, CheckKind, Model, Role, Scenario};
 
@@ -131,8 +131,7 @@ impl Case<'_> {
         if accepted_by_us(self.scenario, name) {
             return false;
         }
-        let before = |first| peer.ended_in.is_some_and(|ended_in| ended_in < first);
-        if disturbance(self.scenario).is_some_and(before) {
+        if defect != "limits-clients" && disturbance(self.scenario).is_some() && ended_undisturbed(self, peer) {
             return true;
         }
         let socket = self.view.socket(peer.pair.reversed());
@@ -278,6 +277,11 @@ pub fn half_closed(case: &Case<'_>, peer: &str) -> bool {
         Action::EndInput { programs } => programs.iter().any(|name| name == peer),
         _ => false,
     })
+}
+
+/// Whether the other side had ended a peer's connection before the scenario disturbed anything.
+pub fn ended_undisturbed(case: &Case<'_>, peer: &Peer) -> bool {
+    disturbance(case.scenario).is_none_or(|first| peer.ended_in.is_some_and(|ended_in| ended_in < first))
 }
 
 /// Whether the scenario has done something to processes, so that a handler may have had reason to leave.

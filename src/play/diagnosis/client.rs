@@ -84,6 +84,9 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
         (CheckKind::Socket(_) | CheckKind::FarSocket(_), Subject::Program(_)) => {
             left_early(case, client).or_else(|| outlived(case, client))
         }
+        (CheckKind::State(_), Subject::Program(_)) => {
+            case.miss.observed.starts_with("it is in state R").then_some("client-busy-waits")
+        }
         (CheckKind::Stdout(wanted), Subject::Program(_)) if wanted.is_empty() => {
             match case.is_about(&["no-usage-check"]) {
                 true => Some("usage-on-stdout"),

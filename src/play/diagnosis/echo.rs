@@ -20,7 +20,9 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
     let matched = case.evidence.matched;
     match case.evidence.sign {
         Sign::Unserved => unserved(case),
-        Sign::Fin | Sign::Reset if is_closed_unserved(case) && !has_been_read(case, peer) => Some(closed_unserved(model)),
+        Sign::Fin | Sign::Reset if is_closed_unserved(case) && !has_been_read(case, peer) => {
+            Some(closed_unserved(model))
+        }
         Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) && scene.has_answered() => {
             Some("data-taken-for-string")
         }
@@ -64,7 +66,7 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
 pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
     let Case { scene, view, evidence, .. } = case;
     let is_reference = !scene.request.judged.contains(&Role::Client);
-    let has_connected = scene.programs.get(client).is_some_and(|program| program.pair.is_some());
+    let was_refused = scene.programs.get(client).is_some_and(|program| said(program).contains("refused"));
     let has_printed = scene.programs.get(client).is_none_or(|program| program.stdout.received() > 0);
     match evidence.sign {
         _ if is_unserved(scene, view, client) => unserved(case),
@@ -72,7 +74,13 @@ pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
         Sign::Silence if is_reference && !has_printed && listens_in_vain(scene, view, client).is_some() => {
             one_behind(case)
         }
-        Sign::Ends if is_reference && !has_printed && !half_closed(case, client) && has_connected && is_closed_unserved(case) => {
+        Sign::Ends
+            if is_reference
+                && !has_printed
+                && !half_closed(case, client)
+                && !was_refused
+                && is_closed_unserved(case) =>
+        {
             Some(closed_unserved(scene.request.model))
         }
         _ => case.change().map(changed),

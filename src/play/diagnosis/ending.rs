@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::case::{Case, accepted_by_us, half_closed, server_is_gone, was_disturbed};
+use super::case::{Case, accepted_by_us, ended_undisturbed, half_closed, server_is_gone, was_disturbed};
 use crate::catalogue::Sign;
 use crate::observe::{Process, Socket};
 use crate::play::expect::Subject;
@@ -92,19 +92,22 @@ fn stays_for_nobody(case: &Case<'_>) -> bool {
 /// A connection that the server has ended although its client is there and has not asked for it.
 pub fn closed_first(case: &Case<'_>) -> Option<&'static str> {
     let Case { scene, .. } = case;
-    if server_is_gone(scene) || was_disturbed(case) || case.evidence.sign == Sign::Bytes {
+    if server_is_gone(scene) || case.evidence.sign == Sign::Bytes {
         return None;
     }
-    if matches!(case.miss.topic, Topic::Leave) {
+    let was_disturbed = was_disturbed(case);
+    if matches!(case.miss.topic, Topic::Leave) && !was_disturbed {
         // The runner was the second to close.
         return case.miss.observed.contains("TIME_WAIT").then_some("one-message-only");
     }
-    if let Some(silence) = scene.programs.values().find_map(|program| program.silence) {
+    let left = scene.programs.values().find_map(|program| program.silence);
+    if let Some(silence) = left.filter(|_| !was_disturbed) {
         return Some(if silence >= LONG_SILENCE { "idle-timeout" } else { "one-message-only" });
     }
     let (_, peer) = scene.peers.iter().find(|(name, peer)| {
         peer.is_open()
             && peer.ended == Some(Ended::Fin)
+            && (!was_disturbed || ended_undisturbed(case, peer))
             && !half_closed(case, name)
             && !accepted_by_us(case.scenario, name)
     })?;

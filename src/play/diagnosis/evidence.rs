@@ -4,7 +4,7 @@ use crate::catalogue::Sign;
 use crate::observe::{End, Process, Socket};
 use crate::play::expect::Subject;
 use crate::play::peer::Ended;
-use crate::play::scene::{Scene, View};
+use crate::play::scene::{Scene, View, waits_for_accept};
 use crate::play::steps::{Miss, Topic};
 use crate::scenario::{Action, CheckKind, Closed, Payload, Scenario};
 use crate::tcp::TcpState;
@@ -128,11 +128,6 @@ fn is_held_up_in_wait(scene: &Scene, view: &View, socket: &Socket) -> bool {
     scene.server().is_some_and(|(_, server)| server.pid == owner.pid)
         && scene.sleeps_in(owner, &["wait"])
         && (scene.processes.child_signal(owner).is_some_and(|signal| signal.caught) || child_lives())
-}
-
-/// Whether a connection is in its listening socket's queue: one that was accepted and closed has left these states.
-pub fn waits_for_accept(socket: &Socket) -> bool {
-    socket.inode == 0 && matches!(socket.state, TcpState::Established | TcpState::CloseWait)
 }
 
 /// Whether something came back on this peer's connection before.
