@@ -173,7 +173,7 @@ impl Scene {
             // Who naps between two pieces of data has not come to rest.
             let unmoved = self.delays.counted(&moved_last.or_later(self.last_start));
             let horizon = Horizon { slept: self.elapsed(), awaited: patience.saturating_sub(unmoved) };
-            let asks_rest = looks >= LOOKS_BEFORE_REST || manner != Manner::Arrives;
+            let asks_rest = (looks >= LOOKS_BEFORE_REST && !moved) || manner != Manner::Arrives;
             let asks_motion = self.request.spins || begun.elapsed() >= BEFORE_MOTION;
             let listed = if view.is_none() && (asks_rest || asks_motion) { self.list_processes()? } else { Vec::new() };
             let processes = view.as_ref().map_or(&listed, |view| &view.processes);
