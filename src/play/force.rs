@@ -1,5 +1,7 @@
 //! What is done to processes: signals and limits.
 
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,6 +14,10 @@ use super::watch::{Finding, Manner, Waited};
 use crate::observe::Process;
 use crate::scenario::{Scarce, SignalKind, Target, Timing};
 use crate::stage::set_limit;
+
+/// No longer than this does the kernel take to close what a killed process had open. What another process is being
+/// sent over a Unix socket stays open for longer.
+const LAST_CLOSE: Duration = Duration::from_secs(1);
 
 impl Scene {
     pub fn signal(&mut self, target: &Target, kind: SignalKind) -> Result<(), Stop> {
@@ -81,6 +87,7 @@ impl Scene {
                 program.end_was_asked_for = true;
             }
         }
+        let own = if signal == Signal::SIGKILL { self.sockets_of_nobody_else(pid)? } else { Vec::new() };
         match kill(Pid::from_raw(pid), signal) {
             Ok(()) => {}
             Err(Errno::ESRCH) => return has_ended(),
@@ -98,10 +105,29 @@ impl Scene {
             let took_effect = view.is_some_and(|view| done(scene, view));
             Ok(if took_effect { Finding::Holds } else { Finding::NotYet("no effect".into()) })
         })?;
+        self.wait_until_closed(&own)?;
         match waited {
             Waited::Held => Ok(()),
             Waited::Failed(why) => trouble(format!("{signal} has not reached process {pid}: {why}")),
         }
+    }
+
+    /// The sockets that a process has open, and no other one has.
+    fn sockets_of_nobody_else(&mut self, pid: i32) -> Result<Vec<u64>, Stop> {
+        let view = self.look()?;
+        let owned_alone = |inode: &u64| matches!(self.owners(&view, *inode).as_slice(), [owner] if owner.pid == pid);
+        Ok(view.sockets.iter().map(|socket| socket.inode).filter(owned_alone).collect())
+    }
+
+    /// A process closes its sockets before it can be seen to have ended; not so what the kernel still does for it by
+    /// io_uring, whose ring goes a moment later.
+    fn wait_until_closed(&mut self, inodes: &[u64]) -> Result<(), Stop> {
+        let since = Instant::now();
+        while since.elapsed() < LAST_CLOSE && self.list_sockets()?.iter().any(|socket| inodes.contains(&socket.inode)) {
+            self.wait(Duration::from_millis(1));
+            self.pump();
+        }
+        Ok(())
     }
 
     /// The soft limit of descriptors is the number that no new descriptor may reach: the lowest one that is free.
