@@ -28,4 +28,4 @@ mod watch;
 mod wording;
 
 pub use player::play;
-pub use verdict::{Failure, Ordinary, Outcome, ProbeResult, Tables};
+pub use verdict::{Answer, Failure, Ordinary, Outcome, ProbeResult, Tables};

@@ -8,7 +8,7 @@ use super::known::Identity;
 use super::peer::Peer;
 use super::scene::Scene;
 use super::steps::{Miss, Stop, Topic};
-use super::verdict::{Outcome, ProbeResult};
+use super::verdict::{Answer, Outcome, ProbeResult};
 use super::watch::{Finding, Manner, Waited};
 use crate::observe::{Horizon, Motion};
 use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timing};
@@ -36,8 +36,8 @@ impl Scene {
             Err(Stop::Miss(miss)) => {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
                 let never_listens = matches!(miss.topic, Topic::Start);
-                let belated = self.is_belated()?;
-                return Ok(ProbeResult { unseen, never_listens, belated, ..ProbeResult::default() });
+                let answer = self.late_answer()?;
+                return Ok(ProbeResult { unseen, never_listens, answer, ..ProbeResult::default() });
             }
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };
@@ -146,14 +146,17 @@ impl Scene {
     }
 
     /// Whether a line that was not answered is when one more is sent.
-    fn is_belated(&mut self) -> Result<bool, Outcome> {
+    fn late_answer(&mut self) -> Result<Answer, Outcome> {
         let unanswered = |peer: &Peer| peer.is_open() && peer.ended.is_none() && peer.inbox.received() == 0;
-        let Some((name, peer)) = self.peers.iter_mut().find(|(_, peer)| unanswered(peer)) else { return Ok(false) };
+        let Some((name, peer)) = self.peers.iter_mut().find(|(_, peer)| unanswered(peer)) else {
+            return Ok(Answer::Some);
+        };
         let name = name.clone();
         peer.outbox.queue(Payload::from(Form::Bytes(b"probe\n".to_vec())).bytes());
         self.stir();
         self.settle()?;
-        Ok(self.peers.get(&name).is_some_and(|peer| peer.inbox.received() > 0))
+        let answered = self.peers.get(&name).is_some_and(|peer| peer.inbox.received() > 0);
+        Ok(if answered { Answer::Late } else { Answer::Never })
     }
 
     fn exchange(&mut self, peer: &str) -> Result<(), Stop> {

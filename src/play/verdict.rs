@@ -77,8 +77,20 @@ pub struct ProbeResult {
     pub never_listens: bool,
     /// A task of the server keeps a processor busy with nothing to do: what it does not change soon it never changes.
     pub spins: bool,
-    /// Nothing came back until a second line was sent.
-    pub belated: bool,
+    /// Whether a client's first line comes back.
+    pub answer: Answer,
+}
+
+/// What becomes of a client's first line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Something comes back, or it was not seen.
+    #[default]
+    Some,
+    /// Something comes back when a second line is sent.
+    Late,
+    /// Nothing comes back, and not after a second line either.
+    Never,
 }
 
 impl From<std::io::Error> for Outcome {

@@ -11,7 +11,7 @@ use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use super::slots::{Slot, Slots};
 use crate::observe::HERE;
-use crate::play::{Outcome, ProbeResult};
+use crate::play::{Answer, Outcome, ProbeResult};
 use crate::scenario::{Role, Scenario, applies};
 use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task};
 
@@ -120,7 +120,7 @@ impl Setting {
                 ordinary: None,
                 never_listens: false,
                 spins: false,
-                belated: false,
+                answer: Answer::default(),
             };
             request.port = request.play_port();
             let mut stage = Stage::start(isolation)?;
@@ -167,7 +167,7 @@ impl Setting {
         request.ordinary = probed.ordinary;
         request.never_listens = probed.never_listens;
         request.spins = probed.spins;
-        request.belated = probed.belated;
+        request.answer = probed.answer;
         let given = |role: Role| settings.given.contains(&role);
         let info = SubjectInfo {
             server: (settings.server.clone(), given(Role::Server)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::play::{Ordinary, Outcome, ProbeResult};
+use crate::play::{Answer, Ordinary, Outcome, ProbeResult};
 use crate::scenario::{Model, Role};
 
 /// How a stage is kept apart from the rest of the machine, best first.
@@ -86,8 +86,8 @@ pub struct Request {
     pub never_listens: bool,
     /// Whether a task of the server is known to keep a processor busy with nothing to do.
     pub spins: bool,
-    /// Whether the server is known to answer a line when the next one has come.
-    pub belated: bool,
+    /// Whether the server is known to answer a client's first line late, or never.
+    pub answer: Answer,
 }
 
 /// What can be played.

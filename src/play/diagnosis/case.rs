@@ -16,8 +16,9 @@ use crate::play::steps::{Miss, Topic};
 use crate::scenario::{Action, CheckKind, Model, Role, Scenario};
 
 /// Mistakes in what is done to data: who has not read it has not made them.
-const OF_DATA: [&str; 13] = [
+const OF_DATA: [&str; 15] = [
     "bytes-interpreted",
+    "counter-overflows",
     "data-taken-for-string",
     "empty-line-lost",
     "eof-in-a-char",
@@ -28,6 +29,7 @@ const OF_DATA: [&str; 13] = [
     "line-left-in-stdio-buffer",
     "long-line-cut",
     "short-write-ignored",
+    "unbounded-buffer",
     "unfinished-line-lost",
     "waits-for-newline",
 ];
@@ -136,7 +138,9 @@ impl Case<'_> {
         }
         let socket = self.view.socket(peer.pair.reversed());
         let unread = socket.is_some_and(|socket| socket.unread > 0);
-        if OF_DATA.contains(&defect) && self.evidence.sign == Sign::Silence && unread {
+        let judges_server = self.scene.request.judged.contains(&Role::Server);
+        let serves_nobody = self.scene.request.ordinary.is_none() && judges_server;
+        if OF_DATA.contains(&defect) && (serves_nobody || (self.evidence.sign == Sign::Silence && unread)) {
             return true;
         }
         // A server that does not even serve an ordinary client rightly does not fail on an ordinary line because of
@@ -146,7 +150,7 @@ impl Case<'_> {
         let is_ordinary = (1..100).contains(&letters.len())
             && letters.iter().all(|letter| (b' '..=b'~').contains(letter))
             && self.scenario.defect != "obeys-words";
-        is_ordinary && self.scene.request.ordinary.is_none() && self.scene.request.judged.contains(&Role::Server)
+        is_ordinary && serves_nobody
     }
 
     fn peer_and_name(&self) -> Option<(&str, &Peer)> {

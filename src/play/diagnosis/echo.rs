@@ -7,6 +7,7 @@ use super::evidence::{Change, is_unserved, listens_in_vain, sent, was_answered};
 use super::server::unserved;
 use crate::catalogue::Sign;
 use crate::observe::{End, Process};
+use crate::play::Answer;
 use crate::play::known::Known;
 use crate::play::scene::{Scene, View};
 use crate::scenario::{Model, Role};
@@ -48,6 +49,16 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
         Sign::Silence if overfed(scene, peer) => mixed_up(model),
         Sign::Silence if model == Some(Model::Thread) && waits_for_lock(scene, view) => Some("iterative-server"),
         Sign::Silence if model == Some(Model::Event) && is_overlooked(case, peer) => Some("forgets-a-client"),
+        // It has read an ordinary line, and answered with a part of it.
+        Sign::Silence
+            if !answered
+                && (1..wanted.len()).contains(&matched)
+                && wanted.iter().filter(|byte| **byte == b'\n').count() == 1
+                && scene.request.ordinary.is_none()
+                && listens_in_vain(scene, view, peer).is_some() =>
+        {
+            Some("answers-in-part")
+        }
         // It has read a whole line, answers nothing, and waits for more.
         Sign::Silence
             if !answered
@@ -114,11 +125,11 @@ fn has_been_read(case: &Case<'_>, peer: &str) -> bool {
 /// A line was read and not answered: it is when the next one comes, or never.
 fn one_behind(case: &Case<'_>) -> Option<&'static str> {
     let scene = case.scene;
-    let late = case.evidence.matched > 0 || scene.request.belated;
-    let never = scene.request.ordinary.is_none() && !scene.has_answered();
-    match late {
-        true => Some("echo-one-behind"),
-        false => never.then_some("answers-nothing"),
+    match scene.request.answer {
+        _ if case.evidence.matched > 0 => Some("echo-one-behind"),
+        Answer::Late => Some("echo-one-behind"),
+        Answer::Never if !scene.has_answered() => Some("answers-nothing"),
+        _ => None,
     }
 }
 

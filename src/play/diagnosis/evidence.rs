@@ -170,7 +170,7 @@ pub enum Change {
     NulElsewhere,
     /// A long run of NULs: a whole buffer.
     WholeBuffer,
-    /// Carriage returns were added or taken out.
+    /// Carriage returns were added or taken out, or newlines added.
     LineEnds,
     /// Empty lines were taken out.
     EmptyLines,
@@ -210,12 +210,19 @@ pub fn change(came: &[u8], wanted: &[u8], sent: &[u8]) -> Option<Change> {
     if returns(came) != returns(&wanted[..wanted.len().min(came.len())]) && begins(&bare_came, &bare_wanted) {
         return Some(Change::LineEnds);
     }
-    if wanted.windows(2).any(|pair| pair == b"\n\n") {
-        let mut single = wanted.to_vec();
-        single.dedup_by(|one, other| *one == b'\n' && *other == b'\n');
-        if begins(came, &single) {
-            return Some(Change::EmptyLines);
-        }
+    let single = |bytes: &[u8]| -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        bytes.dedup_by(|one, other| *one == b'\n' && *other == b'\n');
+        bytes
+    };
+    if wanted.windows(2).any(|pair| pair == b"\n\n") && begins(came, &single(wanted)) {
+        return Some(Change::EmptyLines);
+    }
+    // One that came behind the line before stands before this one.
+    let behind = came.iter().take_while(|byte| **byte == b'\n' && wanted[0] != b'\n').count();
+    let doubled = came.windows(2).any(|pair| pair == b"\n\n") || behind > 0;
+    if doubled && !begins(came, wanted) && begins(&single(&came[behind..]), &single(wanted)) {
+        return Some(Change::LineEnds);
     }
     let twice = [line, line].concat();
     if came.starts_with(&twice) && !wanted.starts_with(&twice) {
@@ -253,6 +260,8 @@ mod tests {
         assert_eq!(told(&[b"hi\n".as_slice(), &[0; 100]].concat(), b"hi\n"), Some(Change::WholeBuffer));
         assert_eq!(told(b"hi\r\n", b"hi\n"), Some(Change::LineEnds));
         assert_eq!(told(b"hi\n", b"hi\r\n"), Some(Change::LineEnds));
+        assert_eq!(told(b"one\n\ntwo\n\n", b"one\ntwo\n"), Some(Change::LineEnds));
+        assert_eq!(told(b"\ntwo words\n\n", b"two words\n"), Some(Change::LineEnds));
         assert_eq!(told(b"one\ntwo\n", b"one\n\ntwo\n"), Some(Change::EmptyLines));
         assert_eq!(told(b"hi\nhi\n", b"hi\nyou\n"), Some(Change::Twice));
         assert_eq!(told(b"> hi\n", b"hi\n"), Some(Change::Prefix));
