@@ -83,7 +83,7 @@ impl Case<'_> {
             "never-accepts" => self.view.sockets.iter().any(waits_for_accept),
             "no-reuseaddr" | "reuseport-instead" => self.peer().is_none(),
             "idle-timeout" => self.peer().and_then(|peer| peer.silence).is_none_or(|silence| silence >= LONG_SILENCE),
-            // It answered nothing at all, or other bytes: not so who lives on without a parent.
+            // Whose connection stays open, or brings other bytes, has not died.
             "handlers-die-with-parent" => !matches!(self.evidence.sign, Sign::Bytes | Sign::Silence),
             "obeys-words" | "client-obeys-words" => self.lines_taken() >= 2,
             // It differs at a per cent sign.
