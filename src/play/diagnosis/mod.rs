@@ -5,6 +5,7 @@ mod client;
 mod echo;
 mod ending;
 mod evidence;
+mod own;
 mod server;
 
 pub use case::diagnose;
