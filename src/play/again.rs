@@ -65,7 +65,7 @@ impl Scene {
 
     /// What ordinary clients leave behind on this server: the difference that the second of two makes.
     /// `at_first`: the children that it had before its first client.
-    pub fn ordinary(&mut self, at_first: i64) -> Result<Ordinary, Stop> {
+    pub fn ordinary(&mut self, at_first: usize) -> Result<Ordinary, Stop> {
         let Some(name) = self.server().map(|(name, _)| name.clone()) else { return Ok(Ordinary::default()) };
         let to = self.address();
         self.visit("first ordinary client", to)?;
@@ -79,7 +79,7 @@ impl Scene {
         Ok(Ordinary {
             zombies: more(after.zombies, before.zombies),
             descriptors: more(after.descriptors, before.descriptors),
-            helpers: if after.helpers > before.helpers { 0 } else { more(after.helpers, at_first) },
+            helpers: if after.helpers > before.helpers { 0 } else { more(after.helpers, at_first as i64) },
         })
     }
 
@@ -103,7 +103,7 @@ impl Scene {
     }
 
     /// What there is of it now.
-    pub fn leftovers(&mut self, name: &str) -> Result<Ordinary, Stop> {
+    fn leftovers(&mut self, name: &str) -> Result<Ordinary, Stop> {
         let view = self.look()?;
         let family: Vec<i32> = self.family(&view, name).iter().map(|process| process.pid).collect();
         let zombies =

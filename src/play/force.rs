@@ -11,7 +11,7 @@ use super::known::Identity;
 use super::scene::{Scene, View};
 use super::steps::{Stop, Topic, miss, trouble};
 use super::watch::{Finding, Manner, Waited};
-use crate::observe::Process;
+use crate::observe::{DescriptorKind, Process};
 use crate::scenario::{Scarce, SignalKind, Target, Timing};
 use crate::stage::set_limit;
 
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     pub fn signal_one(&mut self, subject: &Subject, signal: Signal) -> Result<(), Stop> {
-        self.look()?;
+        let view = self.look()?;
         let pid = match subject {
             Subject::Program(name) => {
                 self.programs.get(name).filter(|program| program.end.is_none()).map(|program| program.pid)
@@ -87,7 +87,7 @@ impl Scene {
                 program.end_was_asked_for = true;
             }
         }
-        let own = if signal == Signal::SIGKILL { self.sockets_of_nobody_else(pid)? } else { Vec::new() };
+        let own = if signal == Signal::SIGKILL { self.sockets_of_nobody_else(&view, pid) } else { Vec::new() };
         match kill(Pid::from_raw(pid), signal) {
             Ok(()) => {}
             Err(Errno::ESRCH) => return has_ended(),
@@ -105,25 +105,30 @@ impl Scene {
             let took_effect = view.is_some_and(|view| done(scene, view));
             Ok(if took_effect { Finding::Holds } else { Finding::NotYet("no effect".into()) })
         })?;
-        self.wait_until_closed(&own)?;
         match waited {
-            Waited::Held => Ok(()),
+            Waited::Held => self.wait_until_closed(&own),
             Waited::Failed(why) => trouble(format!("{signal} has not reached process {pid}: {why}")),
         }
     }
 
     /// The sockets that a process has open, and no other one has.
-    fn sockets_of_nobody_else(&mut self, pid: i32) -> Result<Vec<u64>, Stop> {
-        let view = self.look()?;
-        let owned_alone = |inode: &u64| matches!(self.owners(&view, *inode).as_slice(), [owner] if owner.pid == pid);
-        Ok(view.sockets.iter().map(|socket| socket.inode).filter(owned_alone).collect())
+    fn sockets_of_nobody_else(&self, view: &View, pid: i32) -> Vec<u64> {
+        let table = view.process(pid).and_then(|process| self.processes.descriptors(process).ok()).unwrap_or_default();
+        let sockets = table.iter().filter_map(|descriptor| match descriptor.kind {
+            DescriptorKind::Socket(inode) => Some(inode),
+            _ => None,
+        });
+        sockets.filter(|inode| self.owners(view, *inode).len() == 1).collect()
     }
 
     /// A process closes its sockets before it can be seen to have ended; not so what the kernel still does for it by
     /// io_uring, whose ring goes a moment later.
     fn wait_until_closed(&mut self, inodes: &[u64]) -> Result<(), Stop> {
         let since = Instant::now();
-        while since.elapsed() < LAST_CLOSE && self.list_sockets()?.iter().any(|socket| inodes.contains(&socket.inode)) {
+        while !inodes.is_empty()
+            && since.elapsed() < LAST_CLOSE
+            && self.list_sockets()?.iter().any(|socket| inodes.contains(&socket.inode))
+        {
             self.wait(Duration::from_millis(1));
             self.pump();
         }

@@ -26,7 +26,7 @@ impl Outbox {
         self.total += bytes.len();
     }
 
-    /// Adds what came from the other side, and is no more than that side's own.
+    /// Adds an echo: what came from the other side does not count as sent by a step.
     pub fn send_back(&mut self, bytes: Arc<Vec<u8>>) {
         if self.is_empty() {
             self.clear();

@@ -160,8 +160,7 @@ impl Peer {
 
     /// Sends back what was not asked for yet, and from now on what arrives.
     pub fn echo(&mut self) {
-        self.echoes = true;
-        if !self.inbox.unread().is_empty() {
+        if !std::mem::replace(&mut self.echoes, true) && !self.inbox.unread().is_empty() {
             self.outbox.send_back(Arc::new(self.inbox.unread().to_vec()));
         }
     }

@@ -83,7 +83,7 @@ impl Scene {
     }
 
     /// The server's model, and how many children it had before its first client.
-    fn observe_model(&mut self, busy: &mut Busy) -> Result<(Model, i64), Stop> {
+    fn observe_model(&mut self, busy: &mut Busy) -> Result<(Model, usize), Stop> {
         self.act(&Action::Start(Start {
             role: Role::Server,
             name: "server".into(),
@@ -93,10 +93,11 @@ impl Scene {
             until_listening: true,
         }))?;
         self.settle_and_see(busy)?;
-        let before: Vec<Identity> =
-            self.look()?.processes.iter().map(|process| (process.pid, process.started)).collect();
+        let view = self.look()?;
+        let started = self.server().map(|(_, program)| program.pid);
+        let before: Vec<Identity> = view.processes.iter().map(|process| (process.pid, process.started)).collect();
+        let at_first = started.map_or(0, |pid| view.live_children(pid));
         let threads_before = self.threads()?;
-        let at_first = self.leftovers("server")?.helpers;
         let (first, second) = ("p1".to_owned(), "p2".to_owned());
         let both = vec![first.clone(), second.clone()];
         self.act(&Action::Connect { peers: vec![first.clone()], address: None, narrow: false })?;
@@ -119,7 +120,6 @@ impl Scene {
                 })));
             }
         };
-        let started = self.server().map(|(_, program)| program.pid);
         let threads = self.threads()?;
         let model = if !side_by_side {
             Model::Iterative
@@ -152,7 +152,7 @@ impl Scene {
             return Ok(Answer::Some);
         };
         let name = name.clone();
-        peer.outbox.queue(Payload::from(Form::Bytes(b"probe\n".to_vec())).bytes());
+        peer.outbox.queue(line().bytes());
         self.stir();
         self.settle()?;
         let answered = self.peers.get(&name).is_some_and(|peer| peer.inbox.received() > 0);
@@ -160,7 +160,7 @@ impl Scene {
     }
 
     fn exchange(&mut self, peer: &str) -> Result<(), Stop> {
-        let line = Payload::from(Form::Bytes(b"probe\n".to_vec()));
+        let line = line();
         self.act(&Action::Send { peers: vec![peer.to_owned()], data: line.clone(), wait: true })?;
         let (check, subject) = (CheckKind::Receives(line), Subject::Peer(peer.to_owned()));
         let waited =
@@ -179,4 +179,9 @@ impl Scene {
         let view = self.look()?;
         Ok(pid.and_then(|pid| view.process(pid)).map_or(0, |process| process.threads))
     }
+}
+
+/// What a client of the probe says.
+fn line() -> Payload {
+    Payload::from(Form::Bytes(b"probe\n".to_vec()))
 }

@@ -227,8 +227,8 @@ pub const VERBS: &[Verb] = &[
         name: "visits",
         value: Kind::Count,
         about: "So many clients one after another: each connects, sends a line, reads its echo, closes, and is gone \
-                from the server before the next one comes. A server that needs more than a minute for all of them is \
-                not judged.",
+                from the server before the next one comes. A server that needs more than 20 s for all of them is not \
+                judged.",
         example: "{ visits = 100 }",
         keys: &[],
         build: |fields, _| Some(Action::Visits { count: fields.count("visits")? }),

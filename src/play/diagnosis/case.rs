@@ -149,7 +149,7 @@ pub fn half_closed(case: &Case<'_>, peer: &str) -> bool {
 
 /// Whether the other side had ended a peer's connection before the scenario disturbed anything.
 pub fn ended_undisturbed(case: &Case<'_>, peer: &Peer) -> bool {
-    disturbance(case.scenario).is_none_or(|first| peer.ended_in.is_some_and(|ended_in| ended_in < first))
+    disturbance(case.scenario).is_some_and(|first| peer.ended_in.is_some_and(|ended_in| ended_in < first))
 }
 
 /// Whether the scenario has done something to processes, so that a handler may have had reason to leave.
@@ -180,7 +180,7 @@ pub fn decisive(scenario: &Scenario, step: Option<usize>) -> bool {
 }
 
 /// The first step that disturbs something.
-pub fn disturbance(scenario: &Scenario) -> Option<usize> {
+fn disturbance(scenario: &Scenario) -> Option<usize> {
     let disturbs = |action: &Action| {
         !matches!(
             action,

@@ -28,20 +28,20 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
     if clients.any(|program| program.crash().is_some()) && !case.is_about(&["no-usage-check"]) {
         return Some("client-crashes");
     }
+    let words = said(client);
     let taken = ["in use", "cannot assign requested address", "can't assign requested address"];
     if matches!(case.miss.topic, Topic::Accept)
         && client.number > 0
         && client.pair.is_none()
-        && taken.iter().any(|word| said(client).contains(word))
+        && taken.iter().any(|word| words.contains(word))
     {
         return Some("client-bound-to-a-port");
     }
-    let said_refused = said(client).contains("refused");
     // Who connects is refused there; who reads or writes has not connected.
     let refused = client.end.is_some()
         && client.pair.is_none()
-        && said_refused
-        && !said(client).split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "read");
+        && words.contains("refused")
+        && !words.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "read");
     let elsewhere = ["hides-connect-error", "ignores-its-address", "ignores-its-port", "no-usage-check"];
     if refused && !case.is_about(&elsewhere) {
         // Somebody listens where it was sent.

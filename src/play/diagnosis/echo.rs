@@ -126,8 +126,7 @@ fn has_been_read(case: &Case<'_>, peer: &str) -> bool {
 fn one_behind(case: &Case<'_>) -> Option<&'static str> {
     let scene = case.scene;
     match scene.request.answer {
-        _ if case.evidence.matched > 0 => Some("echo-one-behind"),
-        Answer::Late => Some("echo-one-behind"),
+        answer if case.evidence.matched > 0 || answer == Answer::Late => Some("echo-one-behind"),
         Answer::Never if !scene.has_answered() => Some("answers-nothing"),
         _ => None,
     }

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::case::{Case, accepted_by_us, decisive, disturbance, ended_undisturbed, server_is_gone};
+use super::case::{Case, accepted_by_us, decisive, ended_undisturbed, server_is_gone};
 use super::ending::LONG_SILENCE;
 use crate::catalogue::Sign;
 use crate::play::scene::waits_for_accept;
@@ -33,13 +33,13 @@ impl Case<'_> {
     pub fn own(&self) -> Option<String> {
         let defect = crate::catalogue::find(&self.scenario.defect)?;
         let sign = if server_is_gone(self.scene) { Sign::Dead } else { self.evidence.sign };
-        if !decisive(self.scenario, self.step) || !defect.shows.contains(&sign) || self.is_the_old_story(&defect.id) {
+        if !decisive(self.scenario, self.step) || !defect.shows.contains(&sign) || self.is_the_old_story() {
             return None;
         }
         let matched = self.evidence.matched;
         let fits = match defect.id.as_str() {
             // Where a sum of 16 bits, with its sign or without, grows too large: the last read went beyond.
-            "counter-overflows" => (24 << 10..136 << 10).contains(&self.evidence.matched),
+            "counter-overflows" => (24 << 10..136 << 10).contains(&matched),
             "line-buffer-off-by-one" => self.received() >= 4000 && self.one_byte_differs(),
             // Nothing but its newline was typed or sent, and it is what is missed.
             "client-skips-empty-lines" => self.evidence.sign == Sign::Silence && self.missed().starts_with(b"\n"),
@@ -93,19 +93,19 @@ impl Case<'_> {
     }
 
     /// Whether what is missed was so before the scenario did what it is about, or nobody has ever handled the data.
-    fn is_the_old_story(&self, defect: &str) -> bool {
+    fn is_the_old_story(&self) -> bool {
         let Some((name, peer)) = self.peer_and_name() else { return false };
         if accepted_by_us(self.scenario, name) {
             return false;
         }
-        if defect != "limits-clients" && disturbance(self.scenario).is_some() && ended_undisturbed(self, peer) {
+        if !self.is_about(&["limits-clients"]) && ended_undisturbed(self, peer) {
             return true;
         }
         let socket = self.view.socket(peer.pair.reversed());
         let unread = socket.is_some_and(|socket| socket.unread > 0);
         let judges_server = self.scene.request.judged.contains(&Role::Server);
         let serves_nobody = self.scene.request.ordinary.is_none() && judges_server;
-        if OF_DATA.contains(&defect) && (serves_nobody || (self.evidence.sign == Sign::Silence && unread)) {
+        if self.is_about(&OF_DATA) && (serves_nobody || (self.evidence.sign == Sign::Silence && unread)) {
             return true;
         }
         // A server that does not even serve an ordinary client rightly does not fail on an ordinary line because of
@@ -114,7 +114,7 @@ impl Case<'_> {
         let letters = wanted.strip_suffix(b"\n").unwrap_or_default();
         let is_ordinary = (1..100).contains(&letters.len())
             && letters.iter().all(|letter| (b' '..=b'~').contains(letter))
-            && self.scenario.defect != "obeys-words";
+            && !self.is_about(&["obeys-words"]);
         is_ordinary && serves_nobody
     }
 
