@@ -103,13 +103,11 @@ pub struct Deeds {
     pub unseen: bool,
 }
 
-/// Whether each task that moves has done so much between two looks. The sleeps count of those that `nap` between short
+/// Whether each task that moves has done so much between two looks, the first one by task. The sleeps count of those that `nap` between short
 /// pieces of work; a program that starts sleeps as well, for what it reads.
-pub fn all_have_done(before: &[Motion], now: &[Motion], least: &Deeds, nap: impl Fn(i32) -> bool) -> bool {
-    let earlier: HashMap<i32, &Motion> = before.iter().map(|motion| (motion.task, motion)).collect();
+pub fn all_have_done(before: &HashMap<i32, Motion>, now: &[Motion], least: &Deeds, nap: impl Fn(i32) -> bool) -> bool {
     now.iter().filter(|motion| motion.moves).all(|motion| {
-        let before = earlier.get(&motion.task).copied();
-        (motion.unseen && least.unseen) || motion.has_done(before, least, nap(motion.task))
+        (motion.unseen && least.unseen) || motion.has_done(before.get(&motion.task), least, nap(motion.task))
     })
 }
 
@@ -191,7 +189,7 @@ mod tests {
     #[case::one_that_cannot_be_seen(Motion { unseen: true, ..motion(true, 10, 0) }, true, false)]
     fn a_task_is_believed_when_it_has_moved_in_vain(#[case] now: Motion, #[case] naps: bool, #[case] believed: bool) {
         let least = Deeds { sleeps: 3, used: Duration::from_millis(50), unseen: false };
-        assert_eq!(all_have_done(&[motion(true, 10, 30)], &[now], &least, |_| naps), believed);
+        assert_eq!(all_have_done(&HashMap::from([(1, motion(true, 10, 30))]), &[now], &least, |_| naps), believed);
     }
 
     #[rstest]

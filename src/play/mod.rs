@@ -24,6 +24,7 @@ mod superserver;
 mod tables;
 mod traffic;
 mod verdict;
+mod waiting;
 mod watch;
 mod wording;
 

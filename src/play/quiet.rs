@@ -1,6 +1,6 @@
 //! What is believed where rest cannot be seen: that programs which go round in circles change nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::observe::{Deeds, Motion, all_have_done};
@@ -80,7 +80,7 @@ struct Stretch {
 
 /// What every task had done when it was looked at first, and what it has done at the last look.
 struct Course {
-    first: Vec<Motion>,
+    first: HashMap<i32, Motion>,
     last: Vec<Motion>,
     looks: u32,
     /// At how many looks each task was napping.
@@ -91,13 +91,15 @@ struct Course {
 
 impl Course {
     fn new(first: Vec<Motion>) -> Course {
-        let mut course = Course { first: first.clone(), last: Vec::new(), looks: 0, naps: HashMap::new(), passed: 0 };
+        let by_task = first.iter().map(|motion| (motion.task, *motion)).collect();
+        let mut course = Course { first: by_task, last: Vec::new(), looks: 0, naps: HashMap::new(), passed: 0 };
         course.add(first);
         course
     }
 
     fn add(&mut self, now: Vec<Motion>) {
-        let is_gone = |task: &&Motion| !self.was_there(task) && now.iter().all(|other| other.task != task.task);
+        let here: HashSet<i32> = now.iter().map(|motion| motion.task).collect();
+        let is_gone = |task: &&Motion| !self.was_there(task) && !here.contains(&task.task);
         self.passed += self.last.iter().filter(is_gone).count();
         for task in now.iter().filter(|task| task.napping) {
             *self.naps.entry(task.task).or_default() += 1;
@@ -108,7 +110,7 @@ impl Course {
 
     /// Whether a task was there at the first look.
     fn was_there(&self, task: &Motion) -> bool {
-        self.first.iter().any(|first| first.task == task.task)
+        self.first.contains_key(&task.task)
     }
 
     /// The tasks that have to go round: not the children of one that makes them without end.
