@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::ptr::null_mut;
 
-use super::records::{ProcBsdInfo, ProcFdInfo, ProcTaskInfo, SOCKET_FD_INFO, VNODE_FD_INFO};
+use super::layouts::{ProcBsdInfo, ProcFdInfo, ProcTaskInfo, SOCKET_FD_INFO, VNODE_FD_INFO};
 
 /// PROC_PIDFD… (sys/proc_info.h)
 const PIDFD_VNODE_PATH: libc::c_int = 2;

@@ -1,6 +1,7 @@
 //! Observation on macOS: libproc, sysctl, kqueue. What tells a stage's processes and reads the kernel's records is pure
 //! and compiled for the tests of every system.
 
+mod layouts;
 mod members;
 mod records;
 

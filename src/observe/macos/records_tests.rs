@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use rstest::rstest;
 
+use super::super::layouts::{SOCKET_FD_INFO, VNODE_FD_INFO};
 use super::*;
 
 /// Bytes on their way to be a record.
