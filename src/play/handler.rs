@@ -74,36 +74,6 @@ impl Scene {
         }
     }
 
-    /// Why a prefork server is not to blame for a client that gets nothing: a worker that is stopped has it, or will get it.
-    pub fn was_given_to_stopped_worker(&self, view: &View, peer: &str) -> Option<String> {
-        if self.request.model != Some(Model::Prefork) {
-            return None;
-        }
-        let (name, started) = self.server().map(|(name, program)| (name, program.pid))?;
-        let socket = view.socket(self.pair(peer)?.reversed())?;
-        let is_stopped = |process: &&&Process| process.state == 'T';
-        let family = self.family(view, name);
-        let stopped = family.iter().find(is_stopped)?;
-        let to_stopped_alone = if socket.inode == 0 {
-            // It was not accepted, and waits at a socket that no worker but the stopped one accepts from.
-            let accepts = |owner: &&Process| owner.pid != started && !owner.is_zombie();
-            view.listeners(self.request.port).filter(|listener| listener.unread > 0).any(|listener| {
-                let owners = self.owners(view, listener.inode);
-                let mut workers = owners.into_iter().filter(accepts).peekable();
-                workers.peek().is_some() && workers.all(|worker| worker.state == 'T')
-            })
-        } else {
-            // Or it is on its way to the worker: nobody has it, or still the one that deals out clients.
-            self.owners(view, socket.inode).iter().all(|owner| owner.state == 'T' || owner.pid == started)
-        };
-        to_stopped_alone.then(|| {
-            format!(
-                "{peer} has come to process {}, which is stopped: how {name} spreads its clients is its own affair",
-                stopped.pid
-            )
-        })
-    }
-
     /// The processes of the server that have the server's end of a peer's connection open.
     pub fn server_end_owners<'v>(&self, view: &'v View, peer: &str) -> Vec<&'v Process> {
         let Some(pair) = self.pair(peer) else { return Vec::new() };
