@@ -14,6 +14,7 @@ mod outbox;
 mod peer;
 mod player;
 mod probe;
+mod probe_client;
 mod program;
 mod quiet;
 mod room;

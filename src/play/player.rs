@@ -8,7 +8,7 @@ use super::scene::{Scene, View};
 use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Failure, Outcome};
 use super::watch::{Finding, Manner};
-use crate::scenario::{Action, CheckKind, Scenario, Source, Target, Timing, parse};
+use crate::scenario::{Action, CheckKind, Role, Scenario, Source, Target, Timing, parse};
 use crate::stage::{Record, Request, Surroundings, Task};
 
 /// How long an answer that is wrong may go on, for the sake of the diagnosis: a flood has no end.
@@ -22,10 +22,8 @@ pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record)
         Err(error) => return Record::Refused(format!("observing sockets: {error}")),
     };
     match task {
-        Task::Probe => match scene.probe() {
-            Ok(result) => Record::Probed(result),
-            Err(outcome) => Record::Played(outcome),
-        },
+        Task::Probe => scene.probe().map_or_else(Record::Played, Record::Probed),
+        Task::ProbeClient => scene.probe_client().map_or_else(Record::Played, Record::Probed),
         Task::Scenario { id, path, text } => match parse(&id, Source { path, text, embedded: false }) {
             Ok(scenario) => Record::Played(scene.play(&scenario)),
             Err(_) => Record::Panicked(format!("{id} was valid for the runner and is not for the player")),
@@ -35,6 +33,7 @@ pub fn play(request: Request, surroundings: Surroundings, tell: impl Fn(&Record)
 
 impl Scene {
     fn play(&mut self, scenario: &Scenario) -> Outcome {
+        self.spins |= self.request.client_spins && scenario.starts(Role::Client);
         for (index, step) in scenario.steps.iter().enumerate() {
             let prepared = self.prepare(scenario, &step.action);
             self.step = index;
@@ -67,7 +66,7 @@ impl Scene {
                 .collect(),
             _ => return Ok(()),
         };
-        if !self.at_rest && !self.request.spins && self.is_answered() {
+        if !self.at_rest && !self.spins && self.is_answered() {
             self.settle()?;
         }
         for peer in ending.iter().filter(|peer| names_handler(scenario, peer)) {

@@ -11,7 +11,7 @@ use super::steps::{Miss, Stop, Topic};
 use super::verdict::{Answer, Outcome, ProbeResult};
 use super::watch::{Finding, Manner, Waited};
 use crate::observe::{Horizon, Motion};
-use crate::scenario::{Action, CheckKind, Form, Model, Payload, Role, Start, Timing};
+use crate::scenario::{Action, CheckKind, Form, Limits, Model, Payload, Role, Start, Timing};
 
 /// Who has used so much of a processor without a pause, and with nothing to do, does so for ever.
 const PROOF: Duration = Duration::from_millis(250);
@@ -55,14 +55,21 @@ impl Scene {
     fn settle_and_see(&mut self, busy: &mut Busy) -> Result<bool, Stop> {
         self.settle()?;
         let spins = self.still_run(&busy.tasks)?;
-        self.request.spins |= spins;
+        self.spins |= spins;
         busy.tasks = self.quiet.running();
         Ok(spins)
     }
 
+    /// Whether something keeps a processor busy that has nothing to do, and goes on.
+    pub fn is_kept_busy(&mut self) -> Result<bool, Stop> {
+        let mut busy = Busy::default();
+        self.settle_and_see(&mut busy)?;
+        Ok(!busy.tasks.is_empty() && self.settle_and_see(&mut busy)?)
+    }
+
     /// Whether one of these tasks, found busy before, is busy now and stays so: a long computation comes to its end.
     fn still_run(&mut self, tasks: &[i32]) -> Result<bool, Outcome> {
-        if !self.quiet.runs_one_of(tasks) || self.request.spins {
+        if !self.quiet.runs_one_of(tasks) || self.spins {
             return Ok(self.quiet.runs_one_of(tasks));
         }
         let mut first: HashMap<i32, Duration> = HashMap::new();
@@ -84,14 +91,7 @@ impl Scene {
 
     /// The server's model, and how many children it had before its first client.
     fn observe_model(&mut self, busy: &mut Busy) -> Result<(Model, usize), Stop> {
-        self.act(&Action::Start(Start {
-            role: Role::Server,
-            name: "server".into(),
-            args: None,
-            limits: crate::scenario::Limits::default(),
-            terminal: false,
-            until_listening: true,
-        }))?;
+        self.act(&start(Role::Server, "server"))?;
         self.settle_and_see(busy)?;
         let view = self.look()?;
         let started = self.server().map(|(_, program)| program.pid);
@@ -139,7 +139,7 @@ impl Scene {
         }
         self.act(&Action::Close { peers: both })?;
         self.settle_and_see(busy)?;
-        if !busy.tasks.is_empty() && !self.request.spins {
+        if !busy.tasks.is_empty() && !self.spins {
             self.settle_and_see(busy)?;
         }
         Ok((model, at_first))
@@ -181,7 +181,14 @@ impl Scene {
     }
 }
 
+/// Starts a program.
+pub fn start(role: Role, name: &str) -> Action {
+    let until_listening = role == Role::Server;
+    let limits = Limits::default();
+    Action::Start(Start { role, name: name.into(), args: None, limits, terminal: false, until_listening })
+}
+
 /// What a client of the probe says.
-fn line() -> Payload {
+pub fn line() -> Payload {
     Payload::from(Form::Bytes(b"probe\n".to_vec()))
 }

@@ -58,6 +58,8 @@ pub struct Scene {
     pub delays: Delays,
     /// The time since something moved that shows.
     pub quiet: Quiet,
+    /// A program that is played is known to keep a processor busy with nothing to do.
+    pub spins: bool,
     /// The stage was seen at rest, and the runner has done nothing since: it still is.
     pub at_rest: bool,
     teller: Teller,
@@ -126,6 +128,7 @@ impl Scene {
         let delays = Delays::default();
         let not_clients: HashSet<Pair> = sockets.list()?.into_iter().map(|socket| socket.pair).collect();
         Ok(Scene {
+            spins: request.spins,
             request,
             programs: BTreeMap::new(),
             peers: BTreeMap::new(),

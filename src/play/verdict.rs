@@ -75,7 +75,7 @@ pub struct ProbeResult {
     pub ordinary: Option<Ordinary>,
     /// The server was given the time that it takes to start, and does not listen.
     pub never_listens: bool,
-    /// A task of the server keeps a processor busy with nothing to do: what it does not change soon it never changes.
+    /// A task of the program keeps a processor busy with nothing to do: what it does not change soon it never changes.
     pub spins: bool,
     /// Whether a client's first line comes back.
     pub answer: Answer,

@@ -152,7 +152,7 @@ impl Scene {
                     return over(Waited::Held, None);
                 }
                 _ => {
-                    ends = waiting.has_held(self.request.spins) && self.has_held_enough(timing, &waiting.begun)?;
+                    ends = waiting.has_held(self.spins) && self.has_held_enough(timing, &waiting.begun)?;
                     if ends && has_ended {
                         return over(Waited::Held, Some(waiting.rest.restless()));
                     }
@@ -168,7 +168,7 @@ impl Scene {
     /// Looks at what the processes do, if that may say something. Says whether the stage is at rest.
     fn sample(&mut self, waiting: &mut Waiting, view: Option<&View>, moved: bool) -> io::Result<bool> {
         let asks_rest = waiting.asks_rest(moved);
-        let asks_motion = self.request.spins || waiting.begun.elapsed() >= BEFORE_MOTION;
+        let asks_motion = self.spins || waiting.begun.elapsed() >= BEFORE_MOTION;
         if !asks_rest && !asks_motion {
             return Ok(false);
         }
@@ -184,7 +184,7 @@ impl Scene {
             let starts = self.starting && waiting.begun.elapsed() < PATIENCE;
             if let Some(busy) = motions.and_then(|motions| self.quiet.has_seen(motions))
                 && !starts
-                && !(busy && self.request.spins)
+                && !(busy && self.spins)
             {
                 self.let_others_play(busy);
             }
@@ -194,8 +194,7 @@ impl Scene {
 
     /// Whether what does not hold will not, though rest was not seen: everything goes round in circles.
     fn waits_in_vain(&mut self, starting: bool) -> io::Result<bool> {
-        let in_vain =
-            if starting { self.quiet.is_in_vain_at_start() } else { self.quiet.is_in_vain(self.request.spins) };
+        let in_vain = if starting { self.quiet.is_in_vain_at_start() } else { self.quiet.is_in_vain(self.spins) };
         Ok(in_vain && sockets_at_rest(&self.list_sockets()?).is_ok())
     }
 
@@ -218,7 +217,7 @@ impl Scene {
         };
         Ok(self.delays.counted(begun) >= longest
             || self.quiet.is_long(longest)
-            || (self.quiet.is_enough(longest, self.request.spins) && sockets_at_rest(&self.list_sockets()?).is_ok()))
+            || (self.quiet.is_enough(longest, self.spins) && sockets_at_rest(&self.list_sockets()?).is_ok()))
     }
 
     fn in_vain_at_rest(&self, observed: &str, timed: bool) -> String {

@@ -37,7 +37,7 @@ pub fn run(
     mut done: impl FnMut(&Setting, &Played),
 ) -> Result<Run, RunError> {
     let since = Instant::now();
-    let (setting, mut environment, ready) = Setting::find(settings, plan.scenarios.len())?;
+    let (setting, mut environment, ready) = Setting::find(settings, plan)?;
     // The stage that the probe was played on serves the first job.
     let ready = Mutex::new(ready);
     let own_network = setting.request.isolation.has_own_network();
@@ -100,7 +100,7 @@ pub struct Setting {
 impl Setting {
     /// Tries the isolations from the best one down, each by probing the server on such a stage. The stages of the other
     /// jobs are made meanwhile.
-    fn find(settings: &Settings, plays: usize) -> Result<(Setting, Environment, Vec<Stage>), RunError> {
+    fn find(settings: &Settings, plan: &Plan) -> Result<(Setting, Environment, Vec<Stage>), RunError> {
         let mut refused = Vec::new();
         let ladder = match settings.isolation {
             Some(only) => vec![only],
@@ -120,11 +120,13 @@ impl Setting {
                 ordinary: None,
                 never_listens: false,
                 spins: false,
+                client_spins: false,
                 answer: Answer::default(),
             };
             request.port = request.play_port();
             let mut stage = Stage::start(isolation)?;
-            let others = if isolation.has_own_network() { settings.jobs.min(plays).saturating_sub(1) } else { 0 };
+            let others =
+                if isolation.has_own_network() { settings.jobs.min(plan.scenarios.len()).saturating_sub(1) } else { 0 };
             let mut ready = (0..others).map(|_| Stage::start(isolation)).collect::<Result<Vec<_>, _>>()?;
             match stage.play(&request, |_| {}) {
                 Ok(record) => {
@@ -136,7 +138,13 @@ impl Setting {
                         _ => ProbeResult::default(),
                     };
                     request.port = settings.port;
-                    ready.push(stage);
+                    let client = settings.given.contains(&Role::Client);
+                    let stage = if client && plan.scenarios.iter().any(|scenario| scenario.starts(Role::Client)) {
+                        request.probe_client(stage)
+                    } else {
+                        Some(stage)
+                    };
+                    ready.extend(stage);
                     return Ok((
                         Setting::new(request, settings, probed),
                         Environment { isolation, refused, waited: Duration::ZERO },
@@ -272,6 +280,14 @@ impl Setting {
 }
 
 impl Request {
+    /// Watches the client, as far as that can be done. A stage that is lost by it is not returned.
+    fn probe_client(&mut self, mut stage: Stage) -> Option<Stage> {
+        let request = Request { task: Task::ProbeClient, port: self.play_port(), ..self.clone() };
+        let record = stage.play(&request, |_| {}).ok()?;
+        self.client_spins = matches!(record, Record::Probed(probed) if probed.spins);
+        Some(stage)
+    }
+
     /// The port of one play. On the machine's own network connections of the last play still wait in TIME_WAIT, so
     /// programs that take their port as an argument get a fresh one each time. One that is launched as inetd does needs
     /// no argument: the runner listens for it.

@@ -109,6 +109,13 @@ pub struct Scenario {
     pub source: Source,
 }
 
+impl Scenario {
+    /// Whether it starts a program of this kind.
+    pub fn starts(&self, role: Role) -> bool {
+        self.steps.iter().any(|step| matches!(&step.action, Action::Start(start) if start.role == role))
+    }
+}
+
 /// The text of a scenario file and where it lies.
 #[derive(Debug, Clone)]
 pub struct Source {

@@ -86,6 +86,8 @@ pub struct Request {
     pub never_listens: bool,
     /// Whether a task of the server is known to keep a processor busy with nothing to do.
     pub spins: bool,
+    /// The same of the client.
+    pub client_spins: bool,
     /// Whether the server is known to answer a client's first line late, or never.
     pub answer: Answer,
 }
@@ -95,6 +97,8 @@ pub struct Request {
 pub enum Task {
     /// Find out how the server handles its clients.
     Probe,
+    /// Find out whether the client keeps a processor busy with nothing to do.
+    ProbeClient,
     /// A scenario.
     Scenario {
         /// Its id.
