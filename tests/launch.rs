@@ -107,6 +107,62 @@ fn of_several_ports_the_one_for_everybody_is_taken_each_time() {
     assert_eq!(code, 0, "{report:#}");
 }
 
+/// A scenario of a report.
+fn scenario<'r>(report: &'r serde_json::Value, id: &str) -> &'r serde_json::Value {
+    let mut scenarios = report["scenarios"].as_array().expect("a list of scenarios").iter();
+    scenarios.find(|scenario| scenario["id"] == id).unwrap_or_else(|| panic!("no {id}: {report:#}"))
+}
+
+const DAEMON: &str = include_str!("../fixtures/correct/daemon.c");
+
+#[test]
+fn the_port_of_a_daemon_is_seen_however_soon_its_first_process_leaves() {
+    let folder = folder();
+    let server = compile(folder.path(), "daemon", DAEMON);
+    let (code, report) =
+        report(&["--port", "auto", "--repeat", "10", "--server", &format!("{server} 4711"), "startup/server-listens"]);
+    assert_eq!((code, &report["summary"]["pass"]), (0, &1.into()), "{report:#}");
+}
+
+#[test]
+fn what_becomes_of_a_second_daemon_is_told_elsewhere() {
+    let folder = folder();
+    let listen = "    int listenfd = listen_on(argc > 1 ? atoi(argv[1]) : 9877);\n";
+    let source = DAEMON.replace(listen, "    int listenfd;\n");
+    let source = source.replace(
+        "    become_daemon();\n",
+        "    become_daemon();\n    listenfd = listen_on(argc > 1 ? atoi(argv[1]) : 9877);\n",
+    );
+    let server = format!("{} {{port}}", compile(folder.path(), "silent-daemon", &source));
+    let (code, report) = report(&["--server", &server, "startup/"]);
+    assert_eq!((code, &report["summary"]["fail"]), (0, &0.into()), "{report:#}");
+    let second = scenario(&report, "startup/second-server-is-refused-the-port");
+    assert!(text(&second["reason"]).contains("what becomes of server2"), "{second:#}");
+}
+
+#[test]
+fn a_server_that_is_told_where_to_listen_is_not_asked_for_more() {
+    let folder = folder();
+    let source = DAEMON.replace("INADDR_ANY", "INADDR_LOOPBACK");
+    let server = format!("{} {{port}}", compile(folder.path(), "told", &source));
+    for (command, words) in
+        [(format!("{server} {{host}}"), "was told to listen"), (server, "listens on 127.0.0.1 only")]
+    {
+        let (_, report) = report(&["--server", &command, "*local-address"]);
+        assert!(report.to_string().contains(words), "{report:#}");
+        assert_eq!(scenario(&report, "identity/second-local-address")["verdict"], "skip", "{report:#}");
+    }
+}
+
+#[test]
+fn the_echo_services_own_port_can_be_had() {
+    let folder = folder();
+    let server = compile(folder.path(), "daemon", DAEMON);
+    let (code, report) = report(&["--port", "7", "--server", &format!("{server} 7"), "startup/server-listens"]);
+    let isolated = report["environment"]["isolation"] != "none";
+    assert!(!isolated || code == 0, "{report:#}");
+}
+
 #[test]
 fn a_worker_that_is_made_for_the_first_client_is_no_handler_of_one() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! Ctrl-C: no new scenario is started, what was played is reported.
+//! Ctrl-C: what is being played is given up, what was played is reported.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -30,4 +30,4 @@ mod watch;
 mod wording;
 
 pub use player::play;
-pub use verdict::{Answer, Failure, Ordinary, Outcome, ProbeResult, Tables};
+pub use verdict::{Answer, Failure, Ordinary, Outcome, ProbeResult, Sends, Tables};

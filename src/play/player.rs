@@ -109,21 +109,23 @@ impl Scene {
             Ok(view) => view,
             Err(error) => return error.into(),
         };
-        if let Topic::Check(CheckKind::Receives(_), subject) = &miss.topic
-            && let Some(why) =
-                self.has_no_thread_left(&view).or_else(|| self.was_given_to_stopped_worker(&view, subject.label()))
-        {
-            return Outcome::Skip(why);
-        }
         let (step, span) = place.unzip();
-        Outcome::Fail(Box::new(Failure {
+        let failure = Failure {
             step,
             span,
             expected: miss.expected.clone(),
             observed: miss.observed.clone(),
             defect: diagnose(self, scenario, miss, step.map(|number| number - 1), &view),
             tables: self.tables(&view),
-        }))
+        };
+        let action = step.and_then(|number| scenario.steps.get(number - 1)).map(|step| &step.action);
+        match self.excuse(miss, action, &view) {
+            Ok(None) => Outcome::Fail(Box::new(failure)),
+            Ok(Some(why)) => Outcome::Skip(why),
+            // What was observed stays observed, whatever becomes of the question whose fault it is.
+            Err(Stop::Miss(_)) => Outcome::Fail(Box::new(failure)),
+            Err(Stop::Outcome(outcome)) => outcome,
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! Whether a client ever keeps a processor busy with nothing to do, found out by watching it.
+//! How a client goes about its work, found out by watching it.
 
 use std::time::Duration;
 
 use super::probe::{line, start};
 use super::scene::Scene;
 use super::steps::Stop;
-use super::verdict::{Outcome, ProbeResult};
+use super::verdict::{Outcome, ProbeResult, Sends};
 use crate::observe::Horizon;
 use crate::scenario::{Action, Role};
 
@@ -16,39 +16,49 @@ const QUICK_START: Duration = Duration::from_millis(10);
 impl Scene {
     /// Starts the client twice: one is served until its input has ended, the other one's server leaves it.
     pub fn probe_client(&mut self) -> Result<ProbeResult, Outcome> {
-        match self.client_spins() {
-            Ok(spins) => Ok(ProbeResult { spins, ..ProbeResult::default() }),
-            // The scenarios will say so.
-            Err(Stop::Miss(_)) => Ok(ProbeResult::default()),
+        let mut found = ProbeResult::default();
+        match self.observe_client(&mut found) {
+            // What was not seen the scenarios will say.
+            Ok(()) | Err(Stop::Miss(_)) => Ok(found),
             Err(Stop::Outcome(outcome)) => Err(outcome),
         }
     }
 
-    fn client_spins(&mut self) -> Result<bool, Stop> {
+    fn observe_client(&mut self, found: &mut ProbeResult) -> Result<(), Stop> {
         let (client, served) = (vec!["client".to_owned()], vec!["served".to_owned()]);
         let (on, left) = ("desk".to_owned(), vec!["left".to_owned()]);
         self.act(&Action::Listen { name: on.clone(), narrow: false })?;
         self.act(&start(Role::Client, "client"))?;
-        self.settle()?;
-        if self.processor_time()? > QUICK_START {
-            return Ok(false);
-        }
-        self.act(&Action::Accept { peers: served.clone(), on: on.clone() })?;
+        let accepted = self.act(&Action::Accept { peers: served.clone(), on: on.clone() });
+        found.never_connects = matches!(accepted, Err(Stop::Miss(_)));
+        accepted?;
+        let is_quick = self.processor_time()? <= QUICK_START;
         self.act(&Action::Echo { peers: served.clone() })?;
-        Ok(self.spins_after(&Action::Type { programs: client.clone(), text: line() })?
-            || self.spins_after(&Action::EndInput { programs: client })?
-            || self.spins_after(&Action::Close { peers: served })?
-            || {
-                self.act(&start(Role::Client, "another client"))?;
-                self.act(&Action::Accept { peers: left.clone(), on })?;
-                self.spins_after(&Action::Close { peers: left })?
-            })
+        self.act(&Action::Type { programs: client.clone(), text: line() })?;
+        found.spins = self.is_kept_busy()? && is_quick;
+        let typed = self.has_heard("served");
+        self.act(&Action::EndInput { programs: client })?;
+        found.spins |= self.is_kept_busy()? && is_quick;
+        found.sends = match (typed, self.has_heard("served")) {
+            (true, _) => Sends::Lines,
+            (false, true) => Sends::AtTheEnd,
+            (false, false) => Sends::Never,
+        };
+        self.act(&Action::Close { peers: served })?;
+        if found.spins || !is_quick {
+            return Ok(());
+        }
+        found.spins = self.is_kept_busy()?;
+        self.act(&start(Role::Client, "another client"))?;
+        self.act(&Action::Accept { peers: left.clone(), on })?;
+        self.act(&Action::Close { peers: left })?;
+        found.spins |= self.is_kept_busy()?;
+        Ok(())
     }
 
-    /// Whether something keeps a processor busy after this, and goes on.
-    fn spins_after(&mut self, action: &Action) -> Result<bool, Stop> {
-        self.act(action)?;
-        self.is_kept_busy()
+    /// Whether anything has come from a peer's other side.
+    fn has_heard(&self, peer: &str) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.inbox.received() > 0)
     }
 
     /// How much processor time the programs have used that live.

@@ -105,9 +105,10 @@ impl View {
         std::iter::successors(Some(pid), parent).take(self.processes.len() + 1).any(|pid| pid == from)
     }
 
-    /// The sockets that listen on this port.
+    /// The sockets that listen on this port; 0: on any.
     pub fn listeners(&self, port: u16) -> impl Iterator<Item = &Socket> {
-        self.sockets.iter().filter(move |socket| socket.state == TcpState::Listen && socket.pair.local.port() == port)
+        let is_meant = move |socket: &Socket| port == 0 || socket.pair.local.port() == port;
+        self.sockets.iter().filter(move |socket| socket.state == TcpState::Listen && is_meant(socket))
     }
 
     /// The socket of this end of a connection.

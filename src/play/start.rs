@@ -1,5 +1,6 @@
 //! Starting programs, and knowing that they have started.
 
+use std::io;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
@@ -100,19 +101,13 @@ impl Scene {
         Ok(OWN + threads)
     }
 
-    /// The words of a command: with other arguments, everything from the first word with a placeholder on goes.
+    /// The words of a command, perhaps with other arguments.
     pub fn words(&self, command: &[String], args: Option<&[String]>) -> Vec<String> {
-        let kept = match args {
-            None => command.len(),
-            Some(_) => command
-                .iter()
-                .position(|word| word.contains("{host}") || word.contains("{port}"))
-                .unwrap_or(command.len()),
-        };
-        let fill = |word: &String| {
+        let fill = |word: String| {
             word.replace("{port}", &self.request.port.to_string()).replace("{host}", &self.address().ip().to_string())
         };
-        command[..kept].iter().chain(args.unwrap_or_default()).map(fill).collect()
+        let words = args.map_or_else(|| command.to_vec(), |args| with_arguments(command, args));
+        words.into_iter().map(fill).collect()
     }
 
     /// On the machine's own network the port can be somebody else's: then nothing can be said about the subject. `false`:
@@ -180,9 +175,18 @@ impl Scene {
                 }
                 Ok(())
             }
+            Waited::Failed(observed) if self.is_stuck(name)? => {
+                trouble(format!("{observed}: the machine keeps it waiting, and that is no fault of {name}'s"))
+            }
             Waited::Failed(observed) if port == 0 => miss(Topic::Start, format!("{name} listens on a port"), observed),
             Waited::Failed(observed) => miss(Topic::Start, format!("{name} listens on port {port}"), observed),
         }
+    }
+
+    /// Whether a process of a program waits for the machine, as for its disk (state D).
+    fn is_stuck(&mut self, name: &str) -> io::Result<bool> {
+        let view = self.look()?;
+        Ok(self.family(&view, name).iter().any(|process| process.state == 'D'))
     }
 
     /// A server that listens has started once it sleeps, or spins as it always does. If it is not alone, or not the
@@ -215,4 +219,49 @@ fn owner_on_the_machine(inode: u64) -> Option<String> {
         table.iter().any(|descriptor| descriptor.kind == crate::observe::DescriptorKind::Socket(inode))
     })?;
     Some(format!("process {} ({})", holder.pid, holder.name))
+}
+
+/// A command with these arguments, an address and a port at the most, instead of its own: everything from the first word
+/// with a placeholder on goes. Where options stand between the placeholders (`-h {host} -p {port}`), the arguments take
+/// the places; and without arguments the option of the first placeholder goes as well.
+fn with_arguments(command: &[String], args: &[String]) -> Vec<String> {
+    let has_placeholder = |word: &String| word.contains("{host}") || word.contains("{port}");
+    let Some(first) = command.iter().position(has_placeholder) else { return [command, args].concat() };
+    let (kept, own) = command.split_at(first);
+    let is_option = |word: &String| word.starts_with('-');
+    let (takes_options, bare) = match kept {
+        [program @ .., option] if !program.is_empty() && is_option(option) => (true, program),
+        _ => (own.iter().any(is_option), kept),
+    };
+    match args {
+        [] => bare.to_vec(),
+        [host, port @ ..] if takes_options => {
+            let port = port.first().map_or("{port}", String::as_str);
+            let place = |word: &String| word.replace("{port}", port).replace("{host}", host);
+            kept.iter().cloned().chain(own.iter().map(place)).collect()
+        }
+        _ => [kept, args].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::in_places("cli {host} {port}", "1.2.3.4 7", "cli 1.2.3.4 7")]
+    #[case::the_port_is_the_usual_one("cli {host}", "1.2.3.4 7", "cli 1.2.3.4 7")]
+    #[case::nothing("cli {host} {port}", "", "cli")]
+    #[case::an_interpreter("python3 -u cli.py {host} {port}", "1.2.3.4 7", "python3 -u cli.py 1.2.3.4 7")]
+    #[case::nothing_for_an_interpreter("python3 -u cli.py {host}", "", "python3 -u cli.py")]
+    #[case::options("cli -h {host} -p {port}", "1.2.3.4 7", "cli -h 1.2.3.4 -p 7")]
+    #[case::options_in_one_word("cli --host={host} --port={port}", "1.2.3.4 7", "cli --host=1.2.3.4 --port=7")]
+    #[case::an_option_for_the_port("cli {host} -p {port}", "1.2.3.4 7", "cli 1.2.3.4 -p 7")]
+    #[case::no_options("cli -v -h {host} -p {port}", "", "cli -v")]
+    #[case::the_port_stays("cli -h {host} -p {port}", "1.2.3.4", "cli -h 1.2.3.4 -p {port}")]
+    fn arguments_take_the_place_of_the_commands_own(#[case] command: &str, #[case] args: &str, #[case] words: &str) {
+        let split = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(with_arguments(&split(command), &split(args)), split(words));
+    }
 }

@@ -79,6 +79,22 @@ pub struct ProbeResult {
     pub spins: bool,
     /// Whether a client's first line comes back.
     pub answer: Answer,
+    /// The client was given the time that it takes to start, and does not connect.
+    pub never_connects: bool,
+    /// When a client sends what is typed.
+    pub sends: Sends,
+}
+
+/// When a client sends what is typed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sends {
+    /// When a line is typed, or it was not seen.
+    #[default]
+    Lines,
+    /// When its input has ended.
+    AtTheEnd,
+    /// Not even then.
+    Never,
 }
 
 /// What becomes of a client's first line.

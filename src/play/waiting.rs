@@ -126,9 +126,9 @@ impl Waiting {
     }
 
     /// What counts as rest: who naps between two pieces of data has not come to rest.
-    pub fn horizon(&self, scene: &Scene) -> Horizon {
+    pub fn horizon(&self, scene: &Scene, starting: bool) -> Horizon {
         let unmoved = self.spent(scene).unmoved;
-        Horizon { slept: scene.elapsed(), awaited: self.patience.saturating_sub(unmoved) }
+        Horizon { slept: scene.elapsed(), awaited: self.patience(starting).saturating_sub(unmoved) }
     }
 
     /// How long is waited. A program that is starting is given more time.

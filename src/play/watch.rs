@@ -122,15 +122,15 @@ impl Scene {
                 ends = false;
             }
             self.quiet.looked(holds);
-            let at_rest = self.sample(&mut waiting, view.as_ref(), moved)?;
+            let natural = timing == Timing::Natural;
+            let starting = !holds && (self.starting || (natural && self.awaits_client(&waiting.begun)?));
+            let at_rest = self.sample(&mut waiting, view.as_ref(), moved, starting)?;
             let has_ended = ends;
             match finding {
                 Finding::NotYet(observed) if at_rest => {
                     return over(Waited::Failed(self.in_vain_at_rest(&observed, waiting.rest.is_timed())), None);
                 }
                 Finding::NotYet(observed) => {
-                    let natural = timing == Timing::Natural;
-                    let starting = self.starting || (natural && self.awaits_client(&waiting.begun)?);
                     let spent = waiting.spent(self);
                     let late = waiting.is_late(&spent, starting);
                     ends = late || ((starting || natural) && self.waits_in_vain(starting)?);
@@ -166,7 +166,7 @@ impl Scene {
     }
 
     /// Looks at what the processes do, if that may say something. Says whether the stage is at rest.
-    fn sample(&mut self, waiting: &mut Waiting, view: Option<&View>, moved: bool) -> io::Result<bool> {
+    fn sample(&mut self, waiting: &mut Waiting, view: Option<&View>, moved: bool, starting: bool) -> io::Result<bool> {
         let asks_rest = waiting.asks_rest(moved);
         let asks_motion = self.spins || waiting.begun.elapsed() >= BEFORE_MOTION;
         if !asks_rest && !asks_motion {
@@ -174,7 +174,7 @@ impl Scene {
         }
         let listed = if view.is_none() { self.list_processes()? } else { Vec::new() };
         let processes = view.map_or(&listed, |view| &view.processes);
-        let horizon = waiting.horizon(self);
+        let horizon = waiting.horizon(self, starting);
         let at_rest = asks_rest && waiting.rest.sample(self, processes, horizon);
         if !at_rest && asks_motion {
             let motions = self.processes.motions(processes, horizon);

@@ -11,7 +11,7 @@ use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use super::slots::{Slot, Slots};
 use crate::observe::HERE;
-use crate::play::{Answer, Outcome, ProbeResult};
+use crate::play::{Answer, Outcome, ProbeResult, Sends};
 use crate::scenario::{Role, Scenario, applies};
 use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task};
 
@@ -37,7 +37,7 @@ pub fn run(
     mut done: impl FnMut(&Setting, &Played),
 ) -> Result<Run, RunError> {
     let since = Instant::now();
-    let (setting, mut environment, ready) = Setting::find(settings, plan)?;
+    let (setting, mut environment, ready) = Setting::find(settings, plan, interrupted)?;
     // The stage that the probe was played on serves the first job.
     let ready = Mutex::new(ready);
     let own_network = setting.request.isolation.has_own_network();
@@ -100,7 +100,11 @@ pub struct Setting {
 impl Setting {
     /// Tries the isolations from the best one down, each by probing the server on such a stage. The stages of the other
     /// jobs are made meanwhile.
-    fn find(settings: &Settings, plan: &Plan) -> Result<(Setting, Environment, Vec<Stage>), RunError> {
+    fn find(
+        settings: &Settings,
+        plan: &Plan,
+        interrupted: &AtomicBool,
+    ) -> Result<(Setting, Environment, Vec<Stage>), RunError> {
         let mut refused = Vec::new();
         let ladder = match settings.isolation {
             Some(only) => vec![only],
@@ -121,6 +125,8 @@ impl Setting {
                 never_listens: false,
                 spins: false,
                 client_spins: false,
+                never_connects: false,
+                sends: Sends::default(),
                 answer: Answer::default(),
             };
             request.port = request.play_port();
@@ -128,7 +134,7 @@ impl Setting {
             let others =
                 if isolation.has_own_network() { settings.jobs.min(plan.scenarios.len()).saturating_sub(1) } else { 0 };
             let mut ready = (0..others).map(|_| Stage::start(isolation)).collect::<Result<Vec<_>, _>>()?;
-            match stage.play(&request, |_| {}) {
+            match stage.play(&request, interrupted, |_| {}) {
                 Ok(record) => {
                     let probed = match record {
                         Record::Probed(probed) => probed,
@@ -140,7 +146,7 @@ impl Setting {
                     request.port = settings.port;
                     let client = settings.given.contains(&Role::Client);
                     let stage = if client && plan.scenarios.iter().any(|scenario| scenario.starts(Role::Client)) {
-                        request.probe_client(stage)
+                        request.probe_client(stage, interrupted)
                     } else {
                         Some(stage)
                     };
@@ -196,7 +202,7 @@ impl Setting {
         interrupted: &AtomicBool,
         slot: &mut Slot<'_>,
     ) -> Played {
-        let first = self.play_once(stage, scenario, slot);
+        let first = self.play_once(stage, scenario, interrupted, slot);
         let mut counts = vec![(first.verdict.word(), 1u32)];
         let mut other: Option<Played> = None;
         for _ in 1..repeat {
@@ -204,7 +210,7 @@ impl Setting {
                 break;
             }
             slot.regain();
-            let again = self.play_once(stage, scenario, slot);
+            let again = self.play_once(stage, scenario, interrupted, slot);
             match counts.iter_mut().find(|(word, _)| *word == again.verdict.word()) {
                 Some((_, count)) => *count += 1,
                 None => {
@@ -230,14 +236,20 @@ impl Setting {
         Played { verdict: Verdict::Error(reason), ..other }
     }
 
-    fn play_once(&self, stage: &mut Option<Stage>, scenario: &Arc<Scenario>, slot: &mut Slot<'_>) -> Played {
+    fn play_once(
+        &self,
+        stage: &mut Option<Stage>,
+        scenario: &Arc<Scenario>,
+        interrupted: &AtomicBool,
+        slot: &mut Slot<'_>,
+    ) -> Played {
         let since = Instant::now();
         let mut timeline = Vec::new();
         let verdict =
             match applies(scenario, self.request.model, self.info.declared, self.request.launch == Launch::Inetd, HERE)
             {
                 Err(why) => Verdict::Skip(why.to_string()),
-                Ok(()) => self.on_stage(stage, scenario, &mut timeline, slot),
+                Ok(()) => self.on_stage(stage, scenario, &mut timeline, interrupted, slot),
             };
         Played { scenario: Arc::clone(scenario), verdict, duration: since.elapsed(), timeline }
     }
@@ -247,6 +259,7 @@ impl Setting {
         stage: &mut Option<Stage>,
         scenario: &Scenario,
         timeline: &mut Vec<Event>,
+        interrupted: &AtomicBool,
         slot: &mut Slot<'_>,
     ) -> Verdict {
         let mut request = self.request.clone();
@@ -268,7 +281,7 @@ impl Setting {
         };
         let played = match stage.take().map_or_else(|| Stage::start(request.isolation), Ok) {
             // A stage that was lost is not used again.
-            Ok(mut own) => own.play(&request, observe).inspect(|_| *stage = Some(own)),
+            Ok(mut own) => own.play(&request, interrupted, observe).inspect(|_| *stage = Some(own)),
             Err(error) => Err(error),
         };
         match played {
@@ -281,10 +294,13 @@ impl Setting {
 
 impl Request {
     /// Watches the client, as far as that can be done. A stage that is lost by it is not returned.
-    fn probe_client(&mut self, mut stage: Stage) -> Option<Stage> {
+    fn probe_client(&mut self, mut stage: Stage, interrupted: &AtomicBool) -> Option<Stage> {
         let request = Request { task: Task::ProbeClient, port: self.play_port(), ..self.clone() };
-        let record = stage.play(&request, |_| {}).ok()?;
-        self.client_spins = matches!(record, Record::Probed(probed) if probed.spins);
+        let record = stage.play(&request, interrupted, |_| {}).ok()?;
+        if let Record::Probed(probed) = record {
+            (self.client_spins, self.sends) = (probed.spins, probed.sends);
+            self.never_connects = probed.never_connects;
+        }
         Some(stage)
     }
 

@@ -1,9 +1,20 @@
 //! The runner's side of a stage.
 
-use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::protocol::{Isolation, Record, Request};
+
+/// The player ends a play by itself long before. It cannot if the kernel keeps it: a write to a pipe does not return, for
+/// one, while a program splices from that pipe to a socket that takes nothing.
+const LONGEST_PLAY: Duration = Duration::from_secs(300);
+/// So often it is looked whether the user wants no more of it, in milliseconds.
+const LOOK_AT_INTERRUPT: u16 = 200;
 
 /// Why a stage gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +35,7 @@ pub enum StageError {
 pub struct Stage {
     child: Child,
     lifeline: ChildStdin,
-    records: Lines<BufReader<ChildStdout>>,
+    records: BufReader<ChildStdout>,
 }
 
 impl Stage {
@@ -39,22 +50,27 @@ impl Stage {
             .spawn()
             .map_err(StageError::Start)?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(lifeline), Some(records)) => Ok(Stage { child, lifeline, records: BufReader::new(records).lines() }),
+            (Some(lifeline), Some(records)) => Ok(Stage { child, lifeline, records: BufReader::new(records) }),
             _ => Err(StageError::Lost("it has no pipes".into())),
         }
     }
 
     /// Plays one request. `observe` gets every record as it comes; the result is returned when nothing of the play is
-    /// left. After an error the stage is of no further use.
-    pub fn play(&mut self, request: &Request, mut observe: impl FnMut(&Record)) -> Result<Record, StageError> {
+    /// left. Once `interrupted` is set nothing more is waited for. After an error the stage is of no further use.
+    pub fn play(
+        &mut self,
+        request: &Request,
+        interrupted: &AtomicBool,
+        mut observe: impl FnMut(&Record),
+    ) -> Result<Record, StageError> {
         let lost = |error: &dyn std::fmt::Display| StageError::Lost(error.to_string());
         let mut line = serde_json::to_vec(request).map_err(|error| lost(&error))?;
         line.push(b'\n');
         // If it has ended already, its last words say more than the broken pipe.
         let _ = self.lifeline.write_all(&line);
         let mut result = None;
-        for line in &mut self.records {
-            let line = line.map_err(|error| lost(&error))?;
+        let until = Instant::now() + LONGEST_PLAY;
+        while let Some(line) = self.next_line(until, interrupted)? {
             let record = serde_json::from_str(&line).map_err(|error| lost(&error))?;
             observe(&record);
             match record {
@@ -69,6 +85,28 @@ impl Stage {
         }
         let status = self.child.wait().map_err(|error| lost(&error))?;
         Err(StageError::Lost(format!("it ended before the play did ({status})")))
+    }
+
+    /// The next line that the stage says; `None` when it has ended.
+    fn next_line(&mut self, until: Instant, interrupted: &AtomicBool) -> Result<Option<String>, StageError> {
+        let lost = |why: &dyn std::fmt::Display| StageError::Lost(why.to_string());
+        while self.records.buffer().is_empty() {
+            let mut stage = [PollFd::new(self.records.get_ref().as_fd(), PollFlags::POLLIN)];
+            match poll(&mut stage, PollTimeout::from(LOOK_AT_INTERRUPT)) {
+                Ok(1..) => break,
+                Ok(_) | Err(nix::errno::Errno::EINTR) if interrupted.load(Ordering::Relaxed) => {
+                    return Err(lost(&"it was interrupted"));
+                }
+                Ok(_) | Err(nix::errno::Errno::EINTR) if Instant::now() < until => {}
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {
+                    return Err(lost(&format!("the play was not over after {} s", LONGEST_PLAY.as_secs())));
+                }
+                Err(errno) => return Err(lost(&errno)),
+            }
+        }
+        let mut line = String::new();
+        let length = self.records.read_line(&mut line).map_err(|error| lost(&error))?;
+        Ok((length > 0).then_some(line))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::play::{Answer, Ordinary, Outcome, ProbeResult};
+use crate::play::{Answer, Ordinary, Outcome, ProbeResult, Sends};
 use crate::scenario::{Model, Role};
 
 /// How a stage is kept apart from the rest of the machine, best first.
@@ -88,6 +88,10 @@ pub struct Request {
     pub spins: bool,
     /// The same of the client.
     pub client_spins: bool,
+    /// Whether the client is known not to connect, though somebody listens where it is sent.
+    pub never_connects: bool,
+    /// Whether the client is known to send what is typed late, or never.
+    pub sends: Sends,
     /// Whether the server is known to answer a client's first line late, or never.
     pub answer: Answer,
 }

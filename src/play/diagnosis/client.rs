@@ -10,6 +10,7 @@ use crate::observe::End;
 use crate::play::expect::Subject;
 use crate::play::program::Program;
 use crate::play::steps::Topic;
+use crate::play::verdict::Sends;
 use crate::scenario::{Action, CheckKind, Closed, ExitStatus, Role};
 use crate::tcp::TcpState;
 
@@ -55,6 +56,9 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
         1..16 => return Some("client-sends-nul"),
         _ => return Some("client-sends-whole-buffer"),
     }
+    if never_connected(case, client) {
+        return Some("client-never-connects");
+    }
     let Topic::Check(check, subject) = &case.miss.topic else { return left_early(case, client) };
     match (check, subject) {
         (CheckKind::Receives(_), Subject::Peer(name)) if accepted_by_us(case.scenario, name) => match case.change() {
@@ -70,7 +74,10 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
                 && client.typing.is_empty()
                 && connections(case) == 1 =>
             {
-                Some("waits-for-end-of-input")
+                match case.scene.request.sends {
+                    Sends::Never => Some("client-ignores-input"),
+                    Sends::AtTheEnd | Sends::Lines => Some("waits-for-end-of-input"),
+                }
             }
             _ => None,
         },
@@ -129,6 +136,9 @@ fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
             if socket.unread > 0 {
                 return Some("leaves-echo-unread");
             }
+            if case.scene.request.sends == Sends::Never {
+                return Some("client-ignores-input");
+            }
             if memmem::find(client.stderr.kept(), case.wanted()).is_some() {
                 return Some("prints-on-stderr");
             }
@@ -140,18 +150,30 @@ fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
     }
 }
 
-/// It has ended with 0, or closed, though its input goes on and one line at least came back.
+/// It has ended by itself, and it connects to nobody.
+fn never_connected(case: &Case<'_>, client: &Program) -> bool {
+    let wants_no_connection =
+        ["hides-connect-error", "ignores-its-address", "ignores-its-port", "no-usage-check", "takes-bad-address"];
+    matches!(client.end, Some(End::Exited(_)))
+        && case.scene.request.never_connects
+        && !case.is_about(&wants_no_connection)
+}
+
+/// It has ended, or closed, though its input goes on, and so does the server.
 fn left_early(case: &Case<'_>, client: &Program) -> Option<&'static str> {
     let typed = client.typing.total > 0;
-    let printed = client.stdout.kept().iter().filter(|byte| **byte == b'\n').count() == 1;
-    let ended = client.end == Some(End::Exited(0));
+    let one_line = client.stdout.kept().iter().filter(|byte| **byte == b'\n').count() == 1;
+    let ended = matches!(client.end, Some(End::Exited(_)));
     let disturbed = case.scenario.steps.iter().take(case.step.unwrap_or(usize::MAX)).any(|step| {
         matches!(
             step.action,
             Action::EndInput { .. } | Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. }
         )
     });
-    (typed && printed && ended && !disturbed).then_some("client-stops-after-one-line")
+    (typed && ended && !disturbed).then_some(match (one_line, client.end) {
+        (true, Some(End::Exited(0))) => "client-stops-after-one-line",
+        _ => "client-ends-early",
+    })
 }
 
 /// How it ended its connection, or did not.

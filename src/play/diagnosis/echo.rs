@@ -47,7 +47,9 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
             None => None,
         },
         Sign::Silence if overfed(scene, peer) => mixed_up(model),
-        Sign::Silence if model == Some(Model::Thread) && waits_for_lock(scene, view) => Some("iterative-server"),
+        Sign::Silence if model == Some(Model::Thread) && scene.served_at_once() < 2 && waits_for_lock(scene, view) => {
+            Some("iterative-server")
+        }
         Sign::Silence if model == Some(Model::Event) && is_overlooked(case, peer) => Some("forgets-a-client"),
         // It has read an ordinary line, and answered with a part of it.
         Sign::Silence

@@ -37,6 +37,8 @@ pub fn bring_up() -> Result<(), String> {
     ask(&netlink, RTM_NEWLINK, REQUEST, &link)
         .map_err(|error| format!("bringing up the loopback interface: {error}"))?;
     small_buffers();
+    // A server may want a port that is root's elsewhere, as the echo service's own (RFC 862). Refused: then it cannot.
+    let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     for prefix in [8u8, 32] {
         // Refused or unknown: then some states take longer to come about.
         let _ = ask(&netlink, RTM_NEWROUTE, REQUEST | REPLACE, &quick_route(prefix, index));
