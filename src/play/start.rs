@@ -71,6 +71,15 @@ impl Scene {
         let spawned = spawn(&Spawn { program: &command[0], words: &words, name: &start.name, limits, console });
         let spawned = match spawned {
             Ok(spawned) => spawned,
+            Err(SpawnError::Exec(errno)) if !self.request.judged.contains(&start.role) => {
+                return trouble(format!("the reference {} cannot be executed: {errno}", start.role));
+            }
+            Err(SpawnError::Exec(Errno::EACCES)) if is_out_of_reach(&command[0]) => {
+                return trouble(format!(
+                    "{} is in a folder that the stage cannot enter: it is another user's, and even root has no privileges there",
+                    command[0]
+                ));
+            }
             Err(SpawnError::Exec(errno)) => {
                 let hint = if errno == Errno::ENOEXEC { " (is it a script without a #! line?)" } else { "" };
                 return miss(
@@ -219,6 +228,11 @@ fn owner_on_the_machine(inode: u64) -> Option<String> {
         table.iter().any(|descriptor| descriptor.kind == crate::observe::DescriptorKind::Socket(inode))
     })?;
     Some(format!("process {} ({})", holder.pid, holder.name))
+}
+
+/// Whether a file cannot even be looked at.
+fn is_out_of_reach(file: &str) -> bool {
+    std::fs::metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// A command with these arguments, an address and a port at the most, instead of its own: everything from the first word

@@ -13,7 +13,7 @@ use super::slots::{Slot, Slots};
 use crate::observe::HERE;
 use crate::play::{Answer, Outcome, ProbeResult, Sends};
 use crate::scenario::{Role, Scenario, applies};
-use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task};
+use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task, hide_from_debuggers};
 
 /// How many plays may wait for a deadline beside those that use the processors.
 const MOST_WAITING: usize = 20;
@@ -37,6 +37,8 @@ pub fn run(
     mut done: impl FnMut(&Setting, &Played),
 ) -> Result<Run, RunError> {
     let since = Instant::now();
+    // The results come through pipes of this process, and without namespaces a subject is its neighbour.
+    hide_from_debuggers();
     let (setting, mut environment, ready) = Setting::find(settings, plan, interrupted)?;
     // The stage that the probe was played on serves the first job.
     let ready = Mutex::new(ready);

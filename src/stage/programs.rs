@@ -155,10 +155,14 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
 /// Standard output is a terminal, but nobody looks at it: no colours (term(7), no-color.org).
 const OWN: [(&str, &str); 2] = [("TERM", "dumb"), ("NO_COLOR", "1")];
 
+/// What a job of GitHub Actions can do, and where it writes its results, is no program's business.
+const OF_THE_CI: [&str; 2] = ["ACTIONS_", "GITHUB_"];
+
 fn environment(name: &str) -> Result<Vec<CString>, NulError> {
     let entry = |key: &OsStr, value: &OsStr| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat());
     let mut environment: Vec<CString> = std::env::vars_os()
         .filter(|(key, _)| OWN.iter().all(|(own, _)| key != own))
+        .filter(|(key, _)| !OF_THE_CI.iter().any(|prefix| key.as_bytes().starts_with(prefix.as_bytes())))
         .map(|(key, value)| entry(&key, &value))
         .collect::<Result<_, _>>()?;
     for (key, value) in OWN.into_iter().chain([("FORKSPEC_PROGRAM", name)]) {
@@ -196,7 +200,7 @@ fn become_program(spawn: &Spawn<'_>, ends: [RawFd; 3], program: &CString, words:
             unsafe { signal(number, SigHandler::SigDfl)? };
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-        limit(libc::RLIMIT_CORE as _, Some(0))?;
+        limit(libc::RLIMIT_CORE as _, Some(SMALLEST_CORE))?;
         limit(libc::RLIMIT_FSIZE as _, Some(LARGEST_FILE))?;
         limit(libc::RLIMIT_NOFILE as _, spawn.limits.descriptors)?;
         limit(libc::RLIMIT_NPROC as _, spawn.limits.processes)?;
@@ -241,6 +245,8 @@ fn limit(resource: i32, soft: Option<u64>) -> nix::Result<()> {
     Errno::result(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 
+/// A limit of 0 does not keep the kernel from handing a core to a program, and a limit of 1 does (core(5)).
+const SMALLEST_CORE: u64 = 1;
 /// How much nicer programs are than the player (nice(2)): a processor is shared three to one. With fifty programs at it
 /// without end the player still sees what they do, and ends it; more than this would slow down programs that are idle.
 const BEHIND_THE_PLAYER: i32 = 5;

@@ -13,9 +13,23 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::unistd::geteuid;
 
 /// Where programs of all users write.
 const FOR_ALL: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// Where daemons write, and where the sockets of others are: who connects through a layer finds nobody.
+const OF_DAEMONS: [&str; 2] = ["/run", "/var/log"];
+/// What is mounted there can be hidden.
+const NEEDLESS: [&str; 8] = [
+    "/run/credentials",
+    "/run/docker",
+    "/run/lock",
+    "/run/netns",
+    "/run/shm",
+    "/run/snapd",
+    "/run/systemd",
+    "/run/user",
+];
 /// How much the programs of a stage can write, in all.
 const MOST: &str = "size=256m";
 const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
@@ -45,8 +59,7 @@ pub fn layer() {
     let mut layered: Vec<&Folder> = Vec::new();
     if let Ok(memory) = open(hidden) {
         for (number, folder) in folders.iter().enumerate() {
-            let inside = |outer: &&Folder| folder.path.starts_with(&outer.path) && folder.device == outer.device;
-            if !layered.iter().any(inside) && lay(folder, &memory, number).is_ok() {
+            if !layered.iter().any(|outer| folder.is_covered_by(outer)) && lay(folder, &memory, number).is_ok() {
                 layered.push(folder);
             }
         }
@@ -63,16 +76,33 @@ pub fn layer() {
 /// The folders that programs are likely to write in, the outer ones first.
 fn folders() -> Vec<Folder> {
     let mounted = mount_points();
-    let own = [env::var_os("HOME"), env::var_os("TMPDIR")].into_iter().flatten().map(PathBuf::from);
-    let mut paths: Vec<PathBuf> = own
-        .chain(env::current_dir())
-        .chain(FOR_ALL.map(PathBuf::from))
-        .filter_map(|path| path.canonicalize().ok())
-        .filter(|path| !mounted.iter().any(|point| point != path && point.starts_with(path)))
-        .collect();
+    let own = own_folders();
+    let of_daemons =
+        OF_DAEMONS.map(PathBuf::from).into_iter().filter(|path| !own.iter().any(|own| own.starts_with(path)));
+    let mut paths: Vec<PathBuf> =
+        own.iter().cloned().chain(of_daemons).filter(|path| !has_mounts(path, &mounted)).collect();
     paths.sort();
     paths.dedup();
     paths.into_iter().filter_map(|path| Folder::of(path).ok()).collect()
+}
+
+/// The home, the working directory and the folders for temporary files, as far as they are there.
+fn own_folders() -> Vec<PathBuf> {
+    let own = [env::var_os("HOME"), env::var_os("TMPDIR")].into_iter().flatten().map(PathBuf::from);
+    let all = own.chain(env::current_dir()).chain(FOR_ALL.map(PathBuf::from));
+    all.filter_map(|path| path.canonicalize().ok()).collect()
+}
+
+/// Those of them that nothing can be laid over, the root folder excepted: they stay shared.
+pub fn shared() -> Vec<PathBuf> {
+    let mounted = mount_points();
+    own_folders().into_iter().filter(|path| path != Path::new("/") && has_mounts(path, &mounted)).collect()
+}
+
+/// Whether something is mounted in a folder that has to stay in sight.
+fn has_mounts(folder: &Path, mounted: &[PathBuf]) -> bool {
+    let needless = |point: &Path| NEEDLESS.iter().any(|needless| point.starts_with(needless));
+    mounted.iter().any(|point| point != folder && point.starts_with(folder) && !needless(point))
 }
 
 impl Folder {
@@ -80,6 +110,16 @@ impl Folder {
         let opened = open(&path)?;
         let metadata = opened.metadata()?;
         Ok(Folder { path, device: metadata.dev(), mode: metadata.mode(), opened })
+    }
+
+    /// Whether what is laid over another folder serves this one as well: it is inside, and whoever writes to it can have
+    /// copies made of the folders between the two. Nobody's folder cannot be copied (EOVERFLOW).
+    fn is_covered_by(&self, outer: &Folder) -> bool {
+        let user = geteuid().as_raw();
+        let is_ours = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.uid() == user);
+        self.path.starts_with(&outer.path)
+            && self.device == outer.device
+            && self.path.ancestors().take_while(|path| *path != outer.path).all(is_ours)
     }
 }
 

@@ -6,17 +6,21 @@ use std::process::exit;
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use super::process::{adopt_orphans, die_with_parent};
+use super::seal::seal_proc;
 use super::{files, isolation, network};
 use crate::observe::ProcessTable;
 use crate::stage::plain;
 use crate::stage::protocol::{Isolation, Record, Request};
 use crate::stage::serve::{LONGEST_PLAY, Surroundings, refuse, tell};
+
+/// Who stops the player more often than that is given up.
+const MOST_STOPS: u32 = 100;
 
 /// Makes the namespaces of one play, if it is to have any, and waits until it is over.
 pub fn usher(request: Request, player: impl Fn(Request, Surroundings) -> Record) -> ! {
@@ -48,6 +52,7 @@ fn be_init(request: Request, player: impl Fn(Request, Surroundings) -> Record) -
         Ok(surroundings) => surroundings,
         Err(why) => refuse(why),
     };
+    seal_proc();
     files::layer();
     let mut child_ended = SigSet::empty();
     child_ended.add(Signal::SIGCHLD);
@@ -88,6 +93,7 @@ fn surroundings(isolation: Isolation) -> Result<Surroundings, String> {
 /// Reaps orphans until the player or the runner ends, or time is up.
 fn reap_until_end(player: Pid, ends: &SignalFd) {
     let since = Instant::now();
+    let mut stops = 0;
     let stdin = io::stdin();
     let lifeline: BorrowedFd<'_> = stdin.as_fd();
     loop {
@@ -99,8 +105,17 @@ fn reap_until_end(player: Pid, ends: &SignalFd) {
         }
         let _ = ends.read_signal();
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Ok(WaitStatus::StillAlive) | Err(_) => break,
+                // A program of the subject's has stopped the player, which is of its user.
+                Ok(WaitStatus::Stopped(pid, _)) if pid == player => {
+                    stops += 1;
+                    if stops > MOST_STOPS {
+                        return;
+                    }
+                    let _ = kill(player, Signal::SIGCONT);
+                }
+                Ok(WaitStatus::Stopped(..)) => {}
                 Ok(status) if status.pid() == Some(player) => return,
                 Ok(_) => {}
             }

@@ -7,6 +7,7 @@ mod isolation;
 mod limits;
 mod network;
 mod process;
+mod seal;
 
 pub use init::usher;
 pub use isolation::prepare;

@@ -42,9 +42,10 @@ pub fn adopter() -> i32 {
     nix::unistd::getppid().as_raw()
 }
 
-/// Empties the bounding set, so that not even root's program has capabilities; refused without CAP_SETPCAP, and
+/// Lets no file that is executed give privileges (PR_SET_NO_NEW_PRIVS). Empties the bounding set, so that not even root's program has capabilities; refused without CAP_SETPCAP, and
 /// then there are none to lose.
 pub fn drop_privileges() {
+    let _ = prctl::set_no_new_privs();
     for capability in 0..64 {
         // SAFETY: takes integers only.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
