@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{
     FORKSPEC, both, files, folder, forkspec, only, output, path, reference, report, root, status, stderr, stdout,
@@ -125,6 +126,27 @@ fn small_commands_print_what_they_are_for() {
     forkspec().args(["reference", "sever"]).assert().code(2).stdout(is_empty()).stderr(all_programs());
     forkspec().args(["reference", "client"]).assert().failure().stdout(is_empty()).stderr(contains("usage: "));
     forkspec().arg("stage").assert().code(2).stderr(contains("forkspec itself"));
+}
+
+/// A disk that is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_costs_no_report() {
+    let folder = folder();
+    let file = folder.path().join("report.json");
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let wanted = format!("json={}", path(&file));
+    let words = ["run", "--report", "terminal", "--report", &wanted, "startup/server-listens"];
+    for words in [&words[..], &["list"], &["explain", "waits-once"], &["schema", "report"]] {
+        let output = Command::new(FORKSPEC).args(words).stdout(full()).output().expect("it can be executed");
+        assert_eq!(status(&output), 3, "{}", both(&output));
+        assert!(stderr(&output).contains("standard output: No space left"), "{}", both(&output));
+    }
+    let document: Value = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("it is whole");
+    assert_eq!(document["summary"]["pass"], 1);
+    let run = ["run", "startup/server-listens"];
+    let output = Command::new(FORKSPEC).args(run).stderr(full()).output().expect("it can be executed");
+    assert_eq!(status(&output), 0, "{}", both(&output));
 }
 
 #[test]

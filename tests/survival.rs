@@ -246,3 +246,108 @@ fn what_a_program_writes_is_its_own_and_gone_after_the_run() {
     assert_eq!((entries(folder.path()), entries(home.path())), (1, 1), "{}", common::both(&run));
     assert!(!Path::new("/tmp").join(&name).exists(), "in /tmp");
 }
+
+/// Tries to write where nothing of a program's may be, and then serves. What could be written it says, and does not serve.
+const INTRUDER: &str = r#"
+# This may go to a layer.
+(: >>"$1/here") 2>/dev/null
+for place in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /dev/kmsg "$2"; do
+  if (: >>"$place") 2>/dev/null; then
+    echo "$place can be written to" >&2
+    exit 1
+  fi
+done
+shift 2
+exec "$@"
+"#;
+
+#[test]
+fn a_program_can_write_to_nothing_but_its_own_layers() {
+    // Below none of the folders that have a layer: the working directory and the home are others.
+    let elsewhere = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+    let (folder, home, target) = (elsewhere(), elsewhere(), elsewhere());
+    let script = path(&folder.path().join("intruder.sh"));
+    std::fs::write(&script, INTRUDER).expect("it can be written");
+    // The terminal of the test, if it has one.
+    let terminal = nix::unistd::ttyname(std::io::stdin()).unwrap_or_else(|_| "/dev/console".into());
+    let target_path = path(target.path());
+    let server = format!("sh {script} {target_path} {} {FORKSPEC} reference server {{port}}", terminal.display());
+    let words = ["run", "--server", &server, "--report", "json", "startup/server-listens"];
+    let run = common::forkspec()
+        .current_dir(folder.path())
+        .env("HOME", home.path())
+        .args(words)
+        .output()
+        .expect("it can be executed");
+    let report: Value = serde_json::from_slice(&run.stdout).expect("it is JSON");
+    if report["environment"]["isolation"] == "none" {
+        return;
+    }
+    assert_eq!(run.status.code(), Some(0), "{report:#}");
+    assert_eq!(std::fs::read_dir(target.path()).expect("it can be read").count(), 0, "{report:#}");
+}
+
+/// Writes results into everything of the runner's that it can open, and serves nobody.
+const FORGER: &str = r#"
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(void)
+{
+    const char line[] = "{\"Played\":\"Pass\"}\n\"Cleared\"\n";
+    DIR *all = opendir("/proc");
+    signal(SIGPIPE, SIG_IGN);
+    for (struct dirent *process; all && (process = readdir(all));) {
+        char folder[64], place[128], name[16] = "";
+        snprintf(place, sizeof place, "/proc/%.20s/comm", process->d_name);
+        FILE *comm = fopen(place, "r");
+        int ours = comm && fgets(name, sizeof name, comm) && strcmp(name, "forkspec\n") == 0;
+        if (comm)
+            fclose(comm);
+        if (!ours)
+            continue;
+        snprintf(folder, sizeof folder, "/proc/%.20s/fd", process->d_name);
+        DIR *descriptors = opendir(folder);
+        for (struct dirent *one; descriptors && (one = readdir(descriptors));) {
+            snprintf(place, sizeof place, "%s/%.20s", folder, one->d_name);
+            int fd = open(place, O_WRONLY | O_NONBLOCK);
+            for (int times = 0; fd >= 0 && times < 200; times++)
+                if (write(fd, line, strlen(line)) < 0)
+                    break;
+        }
+    }
+    for (;;)
+        pause();
+}
+"#;
+
+#[rstest]
+#[case("user-namespace")]
+#[case("none")]
+fn a_result_cannot_be_forged(#[case] isolation: &str) {
+    // As an ordinary user: root may write to everybody's pipes, and loses its privileges in a namespace only.
+    if isolation == "none" && geteuid().is_root() {
+        return;
+    }
+    let folder = folder();
+    let server = compile(folder.path(), "forger", FORGER);
+    let (code, report) = common::report(&["--isolation", isolation, "--server", &server, "startup/server-listens"]);
+    assert_ne!(code, 0, "{report:#}");
+    assert_eq!(report["summary"]["pass"], 0, "{report:#}");
+}
+
+#[test]
+fn a_player_that_is_stopped_goes_on() {
+    let folder = folder();
+    let script = path(&folder.path().join("stopper.sh"));
+    std::fs::write(&script, "kill -STOP $PPID\nexec \"$@\"\n").expect("it can be written");
+    let server = format!("sh {script} {FORKSPEC} reference server {{port}}");
+    let (code, report) = common::report(&["--server", &server, "startup/server-listens"]);
+    if report["environment"]["isolation"] != "none" {
+        assert_eq!(code, 0, "{report:#}");
+    }
+}

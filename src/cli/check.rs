@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::args::CheckArgs;
+use super::out::{putln, warnln};
 use super::run::suite;
 use crate::catalogue;
 
@@ -12,9 +13,9 @@ pub fn main(args: &CheckArgs) -> Exit {
     };
     for scenario in suite.scenarios.iter().filter(|scenario| catalogue::find(&scenario.defect).is_none()) {
         // A suite may have defects of its own; a slip is likelier.
-        anstream::eprintln!("warning: {}: the catalogue has no defect `{}`", scenario.source.path, scenario.defect);
+        warnln!("warning: {}: the catalogue has no defect `{}`", scenario.source.path, scenario.defect);
     }
     let count = suite.scenarios.len();
-    anstream::println!("{count} scenario{} valid", if count == 1 { " is" } else { "s are" });
+    putln!("{count} scenario{} valid", if count == 1 { " is" } else { "s are" });
     Exit::Conforms
 }

@@ -1,6 +1,6 @@
 //! `forkspec explain`
 
-use anstream::println;
+use super::out::{put, putln};
 use anstyle::Style;
 
 use super::args::ExplainArgs;
@@ -14,7 +14,7 @@ const BOLD: Style = Style::new().bold();
 pub fn main(args: &ExplainArgs) -> Exit {
     let Some(name) = &args.name else {
         for defect in catalogue::all() {
-            println!("{:<34} {}", defect.id, defect.title);
+            putln!("{:<34} {}", defect.id, defect.title);
         }
         return Exit::Conforms;
     };
@@ -41,32 +41,29 @@ pub fn main(args: &ExplainArgs) -> Exit {
 }
 
 fn show_defect(defect: &Defect) {
-    println!("{BOLD}{}{BOLD:#}", defect.id);
-    println!("{}  ({}, {})\n", defect.title, defect.blames, defect.reference);
+    putln!("{BOLD}{}{BOLD:#}", defect.id);
+    putln!("{}  ({}, {})\n", defect.title, defect.blames, defect.reference);
     for (head, text) in [
         ("Why it fails", &defect.why),
         ("What it is", &defect.about),
         ("How to see it", &defect.see),
         ("The remedy", &defect.remedy),
     ] {
-        println!("{BOLD}{head}{BOLD:#}");
+        putln!("{BOLD}{head}{BOLD:#}");
         for line in text.trim_matches('\n').lines() {
-            println!("  {line}");
+            putln!("  {line}");
         }
-        println!();
+        put!("\n");
     }
 }
 
 fn show_scenario(scenario: &Scenario) {
-    println!("{BOLD}{}{BOLD:#}", scenario.id);
-    println!("{}  ({}, {})\n", scenario.title, scenario.level, scenario.reference);
-    println!("{}\n", scenario.about);
-    println!("{BOLD}Steps{BOLD:#}");
+    putln!("{BOLD}{}{BOLD:#}", scenario.id);
+    putln!("{}  ({}, {})\n", scenario.title, scenario.level, scenario.reference);
+    putln!("{}\n", scenario.about);
+    putln!("{BOLD}Steps{BOLD:#}");
     for (number, step) in scenario.steps.iter().enumerate() {
-        println!("  {:>2}  {}", number + 1, &scenario.source.text[step.span.clone()]);
+        putln!("  {:>2}  {}", number + 1, &scenario.source.text[step.span.clone()]);
     }
-    println!(
-        "\nIt exists for the defect {BOLD}{}{BOLD:#}; see `forkspec explain {}`.",
-        scenario.defect, scenario.defect
-    );
+    putln!("\nIt exists for the defect {BOLD}{}{BOLD:#}; see `forkspec explain {}`.", scenario.defect, scenario.defect);
 }

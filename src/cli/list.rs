@@ -1,6 +1,7 @@
 //! `forkspec list`
 
 use super::args::ListArgs;
+use super::out::putln;
 use super::run::load;
 use super::{Exit, complain};
 
@@ -12,7 +13,7 @@ pub fn main(args: &ListArgs) -> Exit {
     let mut found = false;
     for scenario in suite.scenarios.iter().filter(|scenario| filter.wants(scenario)) {
         found = true;
-        anstream::println!("{:<58} {:<7} {}", scenario.id, scenario.level, scenario.title);
+        putln!("{:<58} {:<7} {}", scenario.id, scenario.level, scenario.title);
     }
     if found {
         return Exit::Conforms;

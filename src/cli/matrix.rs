@@ -1,9 +1,9 @@
 //! `forkspec matrix`
 
+use super::out::{put, putln};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anstream::{print, println};
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
@@ -142,15 +142,11 @@ fn show(row: &Row) {
             _ => 'E',
         })
         .collect();
-    println!(
-        "{style}{word}{style:#} {:<34} {DIM}{}{DIM:#} {cells}",
-        row.id,
-        row.defect.as_deref().unwrap_or("correct")
-    );
+    putln!("{style}{word}{style:#} {:<34} {DIM}{}{DIM:#} {cells}", row.id, row.defect.as_deref().unwrap_or("correct"));
     if let Some(why) = &row.unavailable {
-        println!("       {why}");
+        putln!("       {why}");
     }
-    row.problems.iter().for_each(|problem| println!("       {problem}"));
+    row.problems.iter().for_each(|problem| putln!("       {problem}"));
 }
 
 fn finish(args: &MatrixArgs, grid: &Grid) -> Exit {
@@ -176,8 +172,8 @@ fn finish(args: &MatrixArgs, grid: &Grid) -> Exit {
 fn summary(grid: &Grid) {
     let list = |head: &str, items: Vec<String>| {
         if !items.is_empty() {
-            print!("\n{head}\n");
-            items.iter().for_each(|item| println!("  {item}"));
+            put!("\n{head}\n");
+            items.iter().for_each(|item| putln!("  {item}"));
         }
     };
     list("No scenario catches these:", grid.uncaught().into_iter().map(str::to_owned).collect());
@@ -190,7 +186,7 @@ fn summary(grid: &Grid) {
     }
     let bad = grid.fixtures.iter().filter(|row| !row.problems.is_empty()).count();
     let skipped = grid.fixtures.iter().filter(|row| row.unavailable.is_some()).count();
-    println!(
+    putln!(
         "\n{} fixtures × {} scenarios: {bad} not as declared, {skipped} not available here",
         grid.fixtures.len(),
         grid.scenarios.len()

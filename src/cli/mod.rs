@@ -8,10 +8,12 @@ mod list;
 mod matrix;
 mod merge;
 mod new;
+mod out;
 mod reports;
 mod run;
 mod schema;
 
+use out::warnln;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -49,7 +51,13 @@ pub fn main() -> ExitCode {
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("stage") => stage(words.next()),
         Some("reference") => reference(&words.collect::<Vec<_>>()),
-        _ => dispatch(Cli::parse()).into(),
+        _ => {
+            let exit = dispatch(Cli::parse());
+            let Some(failure) = out::failure() else { return exit.into() };
+            complain(format_args!("standard output: {failure}"));
+            // What was found out nobody has read.
+            Exit::Environment.into()
+        }
     }
 }
 
@@ -92,10 +100,10 @@ fn reference(words: &[OsString]) -> ExitCode {
     match found {
         Some(program) => (program.run)(&words[1..]),
         None => {
-            eprintln!("usage: forkspec reference PROGRAM [ARGUMENTS]\n");
+            warnln!("usage: forkspec reference PROGRAM [ARGUMENTS]\n");
             for program in programs {
-                eprintln!("  {:<12} {}", program.name, program.about);
-                eprintln!("  {:<12} {}", "", program.usage);
+                warnln!("  {:<12} {}", program.name, program.about);
+                warnln!("  {:<12} {}", "", program.usage);
             }
             Exit::Usage.into()
         }
@@ -104,5 +112,5 @@ fn reference(words: &[OsString]) -> ExitCode {
 
 /// Says on standard error what is wrong with the command line or a file.
 fn complain(message: impl std::fmt::Display) {
-    anstream::eprintln!("{style}error{style:#}: {message}", style = anstyle::AnsiColor::Red.on_default().bold());
+    warnln!("{style}error{style:#}: {message}", style = anstyle::AnsiColor::Red.on_default().bold());
 }

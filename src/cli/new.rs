@@ -1,5 +1,6 @@
 //! `forkspec new`
 
+use super::out::putln;
 use std::fs::OpenOptions;
 use std::io::Write;
 
@@ -59,7 +60,7 @@ pub fn main(args: &NewArgs) -> Exit {
         return Exit::Usage;
     }
     let folder = args.folder.display();
-    anstream::println!("{} is written. To play it: forkspec run --scenarios {folder} {name}", path.display());
+    putln!("{} is written. To play it: forkspec run --scenarios {folder} {name}", path.display());
     Exit::Conforms
 }
 

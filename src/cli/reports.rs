@@ -1,5 +1,6 @@
 //! The reports of a run: which are wanted, whether they can be written, and what the command comes to.
 
+use super::out::put;
 use std::collections::BTreeSet;
 
 use super::{Exit, complain};
@@ -63,7 +64,7 @@ impl Reports {
     pub fn print(&self, document: &Document) {
         if self.on_terminal() {
             let (before, after) = self.fence().map(|fence| (fence.open(), fence.close())).unwrap_or_default();
-            anstream::print!("{before}{}{after}", self.terminal().whole(document));
+            put!("{before}{}{after}", self.terminal().whole(document));
         }
     }
 

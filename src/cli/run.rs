@@ -1,5 +1,6 @@
 //! `forkspec run`
 
+use super::out::{self, put};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -171,7 +172,7 @@ pub fn suite(paths: &[PathBuf]) -> Result<Suite, Exit> {
     suite.map_err(|error| {
         if let SuiteError::Invalid(all) = &error {
             let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-            anstream::eprint!("{}", terminal::mistakes(all, colour));
+            out::to_stderr(format_args!("{}", terminal::mistakes(all, colour)));
         }
         usage(error)
     })
@@ -193,7 +194,7 @@ impl Prepared {
                     head += &terminal.head(&Subject::of(&setting.info), setting.isolation());
                     head_shown = true;
                 }
-                progress.suspend(|| anstream::print!("{head}{}", terminal.played(&Scenario::of(played))));
+                progress.suspend(|| put!("{head}{}", terminal.played(&Scenario::of(played))));
             }
             progress.step();
         });
@@ -212,7 +213,7 @@ impl Prepared {
         };
         let document = Document::of(&run, self.strict);
         if on_terminal && head_shown {
-            anstream::print!("{}{after}", terminal.foot(&document));
+            put!("{}{after}", terminal.foot(&document));
         } else {
             self.reports.print(&document);
         }

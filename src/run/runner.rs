@@ -27,6 +27,9 @@ pub enum RunError {
     /// The stage itself failed.
     #[error(transparent)]
     Stage(#[from] StageError),
+    /// The system lets us have no thread.
+    #[error("no thread can be made (ulimit -u, ulimit -v, or a cgroup's limit): {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// Plays a plan. `done` gets each result in the order of the plan, as soon as it and all before it are there.
@@ -51,11 +54,12 @@ pub fn run(
     let order = plan.order(threads);
     let (sender, results) = mpsc::channel();
     let mut played: Vec<Option<Played>> = vec![None; plan.scenarios.len()];
+    let (mut workers, mut refusal) = (0, None);
     std::thread::scope(|scope| {
         for _ in 0..threads.min(plan.scenarios.len()) {
             let sender = sender.clone();
             let (setting, next, ready, order, slots) = (&setting, &next, &ready, &order, &slots);
-            scope.spawn(move || {
+            let begun = std::thread::Builder::new().spawn_scoped(scope, move || {
                 let mut slot = slots.take();
                 let mut stage = ready.lock().ok().and_then(|mut ready| ready.pop());
                 while !interrupted.load(Ordering::Relaxed) {
@@ -69,6 +73,14 @@ pub fn run(
                     }
                 }
             });
+            match begun {
+                Ok(_) => workers += 1,
+                // Those that there are play it all.
+                Err(error) => {
+                    refusal = Some(error);
+                    break;
+                }
+            }
         }
         drop(sender);
         let mut shown = 0;
@@ -80,6 +92,9 @@ pub fn run(
             }
         }
     });
+    if let (0, Some(error)) = (workers, refusal) {
+        return Err(RunError::Thread(error));
+    }
     environment.waited = setting.waited.into_inner().unwrap_or_default();
     Ok(Run {
         subject: setting.info,
