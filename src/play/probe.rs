@@ -37,7 +37,12 @@ impl Scene {
                 let unseen = Some(format!("{}: {}", miss.expected, miss.observed));
                 let never_listens = matches!(miss.topic, Topic::Start);
                 let answer = self.late_answer()?;
-                return Ok(ProbeResult { unseen, never_listens, answer, ..ProbeResult::default() });
+                let spins = match self.is_kept_busy() {
+                    Ok(spins) => spins,
+                    Err(Stop::Miss(_)) => false,
+                    Err(Stop::Outcome(outcome)) => return Err(outcome),
+                };
+                return Ok(ProbeResult { unseen, never_listens, answer, spins, ..ProbeResult::default() });
             }
             Err(Stop::Outcome(outcome)) => return Err(outcome),
         };

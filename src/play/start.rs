@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockaddrStorage, bind, setsockopt, sockopt};
@@ -17,6 +18,8 @@ use crate::observe::{End, Process, ProcessTable, Socket};
 use crate::scenario::{Role, Start, Timing, show};
 use crate::stage::{Console, Launch, Spawn, SpawnError, spawn};
 
+/// How long a server that keeps a processor busy is given to listen, if it is known not to.
+const QUIET_SPIN: Duration = Duration::from_millis(30);
 /// What a server can do with fewer free descriptors than these is its own affair.
 const FEWEST_DESCRIPTORS: u64 = 4;
 
@@ -148,7 +151,11 @@ impl Scene {
     pub fn until_listening(&mut self, name: &str) -> Result<(), Stop> {
         let port = self.request.port;
         let owned = name.to_owned();
-        let patience = if self.request.never_listens { QUIET } else { START_PATIENCE };
+        let patience = match (self.request.never_listens, self.spins) {
+            (false, _) => START_PATIENCE,
+            (true, false) => QUIET,
+            (true, true) => QUIET_SPIN,
+        };
         self.starting = !self.request.never_listens;
         let waited = self.watch(Manner::Settles, Timing::Within(patience), true, |scene, view| {
             let Some(view) = view else { return Ok(Finding::NotYet(String::new())) };
