@@ -99,7 +99,11 @@ pub const VERBS: &[Verb] = &[
         about: "Connects peers to the server, one after another.",
         example: r#"{ connect = "c1..c5" }"#,
         keys: &[
-            optional("to", Kind::Address, "The address to connect to: `127.0.0.1` if left out."),
+            optional(
+                "to",
+                Kind::Address,
+                "The address to connect to: `127.0.0.1` if left out. Where the server listens on addresses of its choice, and not on this one, the scenario is skipped; `listens_on` states where it has to listen.",
+            ),
             optional(
                 "window",
                 Kind::OneOf(&["small"]),
