@@ -9,7 +9,7 @@ use super::scene::{Scene, View, waits_for_accept};
 use super::verdict::Outcome;
 use super::watch::{Finding, Manner};
 use super::wording::plural;
-use crate::observe::{DescriptorKind, End, Horizon, Pair, Process, Socket};
+use crate::observe::{DescriptorKind, End, Pair, Process, Socket};
 use crate::scenario::{CheckKind, Closed, CountOrBaseline, ExitStatus, Model, Payload, Role, SocketName, Target, show};
 use crate::tcp::TcpState;
 
@@ -363,17 +363,7 @@ impl Scene {
                     false => Finding::NotYet("it is in state D".into()),
                 }
             }
-            CheckKind::State(letters) if letters.contains(&process.state) => {
-                // ps shows the first thread's letter: the others may be up to something else.
-                let runs = || {
-                    let motions = self.processes.motions(std::slice::from_ref(process), Horizon::NONE);
-                    motions.is_some_and(|motions| motions.iter().any(|task| task.running))
-                };
-                match process.state == 'S' && process.threads > 1 && !letters.contains(&'R') && runs() {
-                    true => Finding::NotYet("one of its threads is running (state R)".into()),
-                    false => Finding::Holds,
-                }
-            }
+            CheckKind::State(letters) if letters.contains(&process.state) => Finding::Holds,
             CheckKind::State(_) => Finding::NotYet(format!("it is in state {}", process.state)),
             CheckKind::AsleepIn(calls) => {
                 let partners =

@@ -170,7 +170,8 @@ fn left_early(case: &Case<'_>, client: &Program) -> Option<&'static str> {
             Action::EndInput { .. } | Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. }
         )
     });
-    (typed && ended && !disturbed).then_some(match (one_line, client.end) {
+    let is_early = typed && ended && !disturbed && !case.is_about(&["client-obeys-words"]);
+    is_early.then_some(match (one_line, client.end) {
         (true, Some(End::Exited(0))) => "client-stops-after-one-line",
         _ => "client-ends-early",
     })
