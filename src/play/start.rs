@@ -84,7 +84,13 @@ impl Scene {
                 ));
             }
             Err(SpawnError::Exec(errno)) => {
-                let hint = if errno == Errno::ENOEXEC { " (is it a script without a #! line?)" } else { "" };
+                let hint = match errno {
+                    Errno::ENOEXEC => " (is it a script without a #! line?)",
+                    Errno::ENOENT if std::path::Path::new(&command[0]).exists() => {
+                        " (the file is there, but not the interpreter of its #! line: is a carriage return at its end?)"
+                    }
+                    _ => "",
+                };
                 return miss(
                     Topic::Start,
                     format!("{} starts", start.name),

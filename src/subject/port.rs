@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Port {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Written {
-            Number(u16),
+            Number(i64),
             Word(String),
         }
         let text = match Written::deserialize(deserializer)? {
@@ -46,6 +46,11 @@ mod tests {
         assert_eq!("auto".parse(), Ok(Port(0)));
         for wrong in ["0", "65536", "-1", "http", ""] {
             assert!(wrong.parse::<Port>().is_err(), "{wrong}");
+        }
+        let written = |text: &str| toml::from_str::<std::collections::BTreeMap<String, Port>>(text);
+        assert_eq!(written("port = 9877").unwrap()["port"], Port(9877));
+        for wrong in ["port = 99999", "port = -1", "port = 'http'"] {
+            assert!(written(wrong).unwrap_err().to_string().contains("from 1 to 65535"), "{wrong}");
         }
     }
 }
