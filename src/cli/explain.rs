@@ -1,9 +1,9 @@
 //! `forkspec explain`
 
-use super::out::{put, putln};
 use anstyle::Style;
 
 use super::args::ExplainArgs;
+use super::out::{put, putln};
 use super::run::suite;
 use super::{Exit, complain};
 use crate::catalogue::{self, Defect};
@@ -65,5 +65,9 @@ fn show_scenario(scenario: &Scenario) {
     for (number, step) in scenario.steps.iter().enumerate() {
         putln!("  {:>2}  {}", number + 1, &scenario.source.text[step.span.clone()]);
     }
-    putln!("\nIt exists for the defect {BOLD}{}{BOLD:#}; see `forkspec explain {}`.", scenario.defect, scenario.defect);
+    let defect = &scenario.defect;
+    match crate::catalogue::find(defect) {
+        Some(_) => putln!("\nIt exists for the defect {BOLD}{defect}{BOLD:#}; see `forkspec explain {defect}`."),
+        None => putln!("\nIt exists for the defect {BOLD}{defect}{BOLD:#}, which is none of the catalogue's."),
+    }
 }

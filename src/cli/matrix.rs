@@ -1,6 +1,5 @@
 //! `forkspec matrix`
 
-use super::out::{put, putln};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -8,7 +7,8 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::args::MatrixArgs;
-use super::run::{default_jobs, or_reference, suite};
+use super::out::{put, putln};
+use super::run::{default_jobs, or_reference, refuse_idle_words, suite};
 use super::{Exit, complain, interrupt};
 use crate::matrix::{Fixture, Grid, Row};
 use crate::report::{Format, Wanted};
@@ -47,6 +47,11 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
     }
     let suite = suite(&args.scenarios)?;
     let filter = Filter::new(&args.only, &[]).map_err(|error| usage(&error))?;
+    refuse_idle_words(&filter, &suite)?;
+    if fixtures.is_empty() && args.shard.is_none() {
+        complain("no fixture is there: a fixture is a manifest, NAME.toml, beside its program");
+        return Err(Exit::NothingMatched);
+    }
     let interrupted = interrupt::flag();
     let shown = !args.report.iter().any(Wanted::on_stdout);
     let wanted = |suite: &Suite| {

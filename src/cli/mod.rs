@@ -13,13 +13,13 @@ mod reports;
 mod run;
 mod schema;
 
-use out::warnln;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use args::{Cli, Command};
+use out::warnln;
 
 /// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,9 @@ fn dispatch(cli: Cli) -> Exit {
             Exit::Usage
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "forkspec", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "forkspec", &mut script);
+            out::to_stdout(format_args!("{}", String::from_utf8_lossy(&script)));
             Exit::Conforms
         }
     }

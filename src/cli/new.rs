@@ -1,10 +1,10 @@
 //! `forkspec new`
 
-use super::out::putln;
 use std::fs::OpenOptions;
 use std::io::Write;
 
 use super::args::NewArgs;
+use super::out::putln;
 use super::{Exit, complain};
 
 /// A scenario to start from. It is valid as it stands, and plays.

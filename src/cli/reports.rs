@@ -1,8 +1,8 @@
 //! The reports of a run: which are wanted, whether they can be written, and what the command comes to.
 
-use super::out::put;
 use std::collections::BTreeSet;
 
+use super::out::put;
 use super::{Exit, complain};
 use crate::report::document::{Conclusion, Document};
 use crate::report::github::{Fence, Place};

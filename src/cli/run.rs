@@ -1,6 +1,5 @@
 //! `forkspec run`
 
-use super::out::{self, put};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{RunArgs, SuiteArgs};
+use super::out::{self, put};
 use super::reports::Reports;
 use super::{Exit, complain, interrupt};
 use crate::report::document::{Document, Scenario, Subject};
@@ -163,7 +163,16 @@ pub fn or_reference(command: Option<Vec<String>>, name: &str, args: &[&str]) -> 
 /// Reads the suite and the filter that the options name.
 pub fn load(args: &SuiteArgs) -> Result<(Suite, Filter), Exit> {
     let filter = Filter::new(&args.filter, &args.level).map_err(|error| usage(format!("not a glob: {error}")))?;
-    Ok((suite(&args.scenarios)?, filter))
+    let suite = suite(&args.scenarios)?;
+    refuse_idle_words(&filter, &suite)?;
+    Ok((suite, filter))
+}
+
+/// Every word that is given has to mean a scenario.
+pub fn refuse_idle_words(filter: &Filter, suite: &Suite) -> Result<(), Exit> {
+    let Some(word) = filter.idle_word(&suite.scenarios) else { return Ok(()) };
+    complain(format_args!("no scenario matches `{word}`; `forkspec list` shows what there is"));
+    Err(Exit::NothingMatched)
 }
 
 /// Reads a suite; mistakes in its files are shown.

@@ -142,11 +142,20 @@ impl Filter {
 
     /// Whether a scenario is wanted.
     pub fn wants(&self, scenario: &Scenario) -> bool {
-        let fits = |(word, pattern): &(String, Option<glob::Pattern>)| match pattern {
-            Some(pattern) => pattern.matches(&scenario.id),
-            None => scenario.id.starts_with(word.as_str()),
-        };
-        (self.words.is_empty() || self.words.iter().any(fits))
+        (self.words.is_empty() || self.words.iter().any(|word| fits(word, scenario)))
             && (self.levels.is_empty() || self.levels.contains(&scenario.level))
+    }
+
+    /// The first word that no scenario fits: a slip, which must not leave out a chapter in silence.
+    pub fn idle_word(&self, scenarios: &[Scenario]) -> Option<&str> {
+        let is_idle = |word: &&(String, _)| !scenarios.iter().any(|scenario| fits(word, scenario));
+        self.words.iter().find(is_idle).map(|(word, _)| word.as_str())
+    }
+}
+
+fn fits((word, pattern): &(String, Option<glob::Pattern>), scenario: &Scenario) -> bool {
+    match pattern {
+        Some(pattern) => pattern.matches(&scenario.id),
+        None => scenario.id.starts_with(word.as_str()),
     }
 }
