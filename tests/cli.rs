@@ -3,7 +3,6 @@
 mod common;
 
 use std::fs;
-use std::process::Command;
 
 use common::{
     FORKSPEC, both, files, folder, forkspec, only, output, path, reference, report, root, status, stderr, stdout,
@@ -169,14 +168,15 @@ fn output_that_cannot_be_written_costs_no_report() {
     let wanted = format!("json={}", path(&file));
     let words = ["run", "--report", "terminal", "--report", &wanted, "startup/server-listens"];
     for words in [&words[..], &["list"], &["explain", "waits-once"], &["schema", "report"], &["completions", "bash"]] {
-        let output = Command::new(FORKSPEC).args(words).stdout(full()).output().expect("it can be executed");
+        let output =
+            std::process::Command::new(FORKSPEC).args(words).stdout(full()).output().expect("it can be executed");
         assert_eq!(status(&output), 3, "{}", both(&output));
         assert!(stderr(&output).contains("standard output: No space left"), "{}", both(&output));
     }
     let document: Value = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("it is whole");
     assert_eq!(document["summary"]["pass"], 1);
     let run = ["run", "startup/server-listens"];
-    let output = Command::new(FORKSPEC).args(run).stderr(full()).output().expect("it can be executed");
+    let output = std::process::Command::new(FORKSPEC).args(run).stderr(full()).output().expect("it can be executed");
     assert_eq!(status(&output), 0, "{}", both(&output));
 }
 
