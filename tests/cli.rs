@@ -136,28 +136,6 @@ fn every_word_has_to_mean_a_scenario() {
     forkspec().args(["matrix", &path(empty.path())]).assert().code(4).stderr(contains("no fixture is there"));
 }
 
-#[test]
-fn a_matrix_proves_a_mistake_of_ones_own() {
-    let (suite, fixtures) = (folder(), folder());
-    let scenario = include_str!("../scenarios/startup/server-listens.toml");
-    let own = scenario
-        .lines()
-        .filter(|line| !line.starts_with("#:"))
-        .map(|line| if line.starts_with("defect") { "defect = \"my-own\"".to_owned() } else { line.to_owned() });
-    let text = own.collect::<Vec<_>>().join("\n");
-    fs::create_dir(suite.path().join("own")).expect("it can be made");
-    fs::write(suite.path().join("own/listens.toml"), text).expect("it can be written");
-    let manifest =
-        "title = \"Leaves\"\nserver = \"leaves.c\"\nmodel = \"fork\"\ndefect = \"my-own\"\nfails = [\"own/listens\"]\n";
-    fs::write(fixtures.path().join("leaves.toml"), manifest).expect("it can be written");
-    fs::write(fixtures.path().join("leaves.c"), "int main(void) { return 1; }\n").expect("it can be written");
-    let (suite, fixtures) = (path(suite.path()), path(fixtures.path()));
-    let words = ["matrix", &fixtures, "--scenarios", &suite];
-    forkspec().args(words).assert().code(0).stdout(contains("0 not as declared"));
-    let words = ["explain", "--scenarios", &suite, "own/listens"];
-    forkspec().args(words).assert().code(0).stdout(contains("none of the catalogue's"));
-}
-
 /// A disk that is full.
 #[cfg(target_os = "linux")]
 #[test]

@@ -54,6 +54,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "range-of-two-stems",
     "range-too-long",
     "range-without-numbers",
+    "says-an-empty-text",
     "says-nothing",
     "server-not-started",
     "server-twice-without-a-name",
@@ -212,6 +213,31 @@ fn the_reference_page_has_every_example_of_a_verb_and_they_are_valid() {
 }
 
 /// Files that are wrong as files.
+/// What cannot be read costs the others nothing: all the mistakes are shown at once.
+#[test]
+fn files_that_cannot_be_read_are_shown_with_the_others() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("latin-1.toml"), b"title = \"caf\xe9\"\n").expect("it can be written");
+    fs::write(at("other.toml"), "level = 'shall'\n").expect("it can be written");
+    std::os::unix::fs::symlink("nowhere", at("link.toml")).expect("it can be made");
+    nix::unistd::mkfifo(&at("pipe.toml"), nix::sys::stat::Mode::S_IRWXU).expect("it can be made");
+    let output = output(&["check", &path(folder.path())]);
+    assert_eq!(status(&output), 2, "{}", both(&output));
+    for wanted in [
+        "this is not UTF-8",
+        "latin-1.toml:1:13",
+        "the file cannot be read: No such file",
+        "link.toml:1:1",
+        "it is not a regular file",
+        "pipe.toml:1:1",
+        "other.toml:1:9",
+        "4 of the scenario files are invalid",
+    ] {
+        assert!(stderr(&output).contains(wanted), "{wanted:?} is not said: {}", stderr(&output));
+    }
+}
+
 #[rstest]
 #[case::no_such_file(None, &["no.toml: No such file"])]
 #[case::not_utf8(Some(&b"title = \"\xff\"\n"[..]), &["no.toml", "UTF-8"])]

@@ -182,6 +182,7 @@ fn what_was_printed_commands_no_harness() {
 #[case::a_folder(&["--report", "tap=src"], 3, "src could not be written")]
 #[case::file_for_a_folder(&["--report", "github=README.md/x"], 3, "there is no folder README.md")]
 #[case::twice_to_one_file(&["--report", "tap=x", "--report", "junit=x"], 2, "two reports cannot both go to x")]
+#[case::twice_to_one_file_by_two_names(&["--report", "tap=x", "--report", "junit=src/../x"], 2, "cannot both go to src/../x")]
 #[case::two_on_standard_output(&["--report", "tap", "--report", "github"], 2, "standard output")]
 fn what_cannot_be_written_is_said_before_anything_is_played(
     #[case] words: &[&str],
@@ -196,24 +197,6 @@ fn what_cannot_be_written_is_said_before_anything_is_played(
     assert!(stderr(&output).contains(wanted), "{}", both(&output));
     assert_eq!(stdout(&output), "", "something was played");
     assert!(!other.exists());
-}
-
-#[rstest]
-#[case::junit("junit")]
-#[case::terminal("terminal")]
-fn a_matrix_refuses_reports_that_it_does_not_have(#[case] format: &str) {
-    let output = output(&["matrix", "fixtures/correct", "--report", format]);
-    assert_eq!(status(&output), 2, "{}", both(&output));
-    assert_eq!(stdout(&output), "");
-}
-
-#[rstest]
-#[case::none_of_its_own("startup/server-listens", "SKIP zombie-children")]
-#[case::one_of_its_own("termination/child-is-reaped", "GOOD zombie-children")]
-fn a_matrix_of_some_scenarios_asks_of_a_fixture_what_they_can_show(#[case] only: &str, #[case] wanted: &str) {
-    let output = output(&["matrix", "fixtures/defects/zombie-children.toml", "--only", only]);
-    assert_eq!(status(&output), 0, "{}", both(&output));
-    assert!(stdout(&output).contains(wanted), "{}", both(&output));
 }
 
 /// All formats at once go where they are told to, whole.

@@ -231,6 +231,7 @@ fn a_manifest_builds_before_the_run() {
 #[case::wrong_kind("port = 'many'\n", 2, &["forkspec.toml", "line 1"])]
 #[case::port_zero("port = 0\n", 2, &["forkspec.toml", "port"])]
 #[case::jobs_zero("jobs = 0\n", 2, &["forkspec.toml", "jobs"])]
+#[case::more_jobs_than_can_be("jobs = 65\n", 2, &["forkspec.toml", "`jobs` is 1 to 64"])]
 #[case::unknown_model("[server]\ncommand = 'true'\nmodel = 'frok'\n", 2, &["forkspec.toml", "frok"])]
 #[case::unknown_report("report = ['jsno']\n", 2, &["did you mean `json`?"])]
 #[case::broken("[server\n", 2, &["forkspec.toml", "line 1"])]
@@ -241,6 +242,25 @@ fn a_manifest_that_cannot_be_meant_is_refused(#[case] manifest: &str, #[case] co
     wanted
         .iter()
         .for_each(|wanted| assert!(stderr(&output).contains(wanted), "{wanted:?} is not said:\n{}", stderr(&output)));
+}
+
+#[test]
+fn what_is_listed_and_explained_is_what_would_be_played() {
+    let folder = folder();
+    let suite = path(&root().join("scenarios/crash"));
+    let manifest = format!("scenarios = ['{suite}']\nfilter = ['client-is-killed']\n");
+    fs::write(folder.path().join("forkspec.toml"), manifest).expect("it can be written");
+    let said = |words: &[&str]| {
+        let output = forkspec().current_dir(folder.path()).args(words).output().expect("it can be started");
+        assert_eq!(status(&output), 0, "{}", both(&output));
+        output
+    };
+    let listed = stdout(&said(&["list"]));
+    assert!(listed.lines().all(|line| line.starts_with("client-is-killed")) && !listed.is_empty(), "{listed}");
+    assert!(stdout(&said(&["explain", "client-is-killed"])).contains("Steps"));
+    assert!(stdout(&said(&["explain", "echo/empty-line"])).contains("Steps"), "the standard suite is explained too");
+    let played = said(&["--report", "json"]);
+    assert!(stderr(&played).contains("forkspec.toml names no program"), "{}", both(&played));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::report::Wanted;
 use crate::run::Shard;
 use crate::scenario::{Level, Model};
 use crate::stage::{Isolation, Launch};
-use crate::subject::Port;
+use crate::subject::{Manifest, Port};
 
 /// Plays scenarios against a concurrent TCP server and its client, and says what does not conform, and why.
 #[derive(Debug, Parser)]
@@ -70,12 +70,30 @@ pub struct SuiteArgs {
     pub level: Vec<Level>,
 }
 
+impl SuiteArgs {
+    /// What the command line does not say is what `forkspec.toml` says.
+    pub fn complete(&mut self, manifest: &Manifest) {
+        if self.scenarios.is_empty() {
+            self.scenarios.clone_from(&manifest.scenarios);
+        }
+        if self.filter.is_empty() {
+            self.filter.clone_from(&manifest.filter);
+        }
+        if self.level.is_empty() {
+            self.level.clone_from(&manifest.level);
+        }
+    }
+}
+
+/// The most scenarios that can be played at a time.
+pub const MOST_JOBS: u16 = 64;
+
 /// How scenarios are played.
 #[derive(Debug, Default, Args)]
 pub struct PlayArgs {
     /// How many scenarios are played at a time, beside those that only wait; 1: strictly one after another [default: the
     /// number of processors and one more]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_JOBS)))]
     pub jobs: Option<u16>,
     /// Play each scenario so often; verdicts that differ, but for a skip, are an error
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -110,7 +128,7 @@ pub struct RunArgs {
     pub strict: bool,
     #[command(flatten)]
     pub play: PlayArgs,
-    /// A report: `terminal`, `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
+    /// A report: `terminal`, or `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub report: Vec<Wanted>,
     /// Play one of N equal parts, for several machines: `1/3` is the first of three. `forkspec merge` joins their reports
@@ -124,7 +142,7 @@ pub struct MergeArgs {
     /// The JSON reports of all shards, in any order
     #[arg(required = true, value_name = "REPORT.json")]
     pub reports: Vec<PathBuf>,
-    /// A report: `terminal`, `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
+    /// A report: `terminal`, or `json`, `junit`, `tap`, `github`, to a file with `=PATH`; can be given several times
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub report: Vec<Wanted>,
     /// Let a failed `should` count too, as it does anyway if the runs were strict
@@ -152,7 +170,7 @@ pub struct CheckArgs {
 pub struct ExplainArgs {
     /// A defect or a scenario
     pub name: Option<String>,
-    /// Files or folders of scenarios, instead of the standard suite
+    /// Files or folders of scenarios, besides the standard suite
     #[arg(long, value_name = "DIR")]
     pub scenarios: Vec<PathBuf>,
 }

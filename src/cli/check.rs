@@ -5,6 +5,7 @@ use super::args::CheckArgs;
 use super::out::{putln, warnln};
 use super::run::suite;
 use crate::catalogue;
+use crate::play::plural;
 
 pub fn main(args: &CheckArgs) -> Exit {
     let suite = match suite(&args.files) {
@@ -15,7 +16,6 @@ pub fn main(args: &CheckArgs) -> Exit {
         // A suite may have defects of its own; a slip is likelier.
         warnln!("warning: {}: the catalogue has no defect `{}`", scenario.source.path, scenario.defect);
     }
-    let count = suite.scenarios.len();
-    putln!("{count} scenario{} valid", if count == 1 { " is" } else { "s are" });
+    putln!("{} valid", plural(suite.scenarios.len() as u64, "scenario is", "scenarios are"));
     Exit::Conforms
 }

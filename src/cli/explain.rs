@@ -4,10 +4,10 @@ use anstyle::Style;
 
 use super::args::ExplainArgs;
 use super::out::{put, putln};
-use super::run::suite;
+use super::run::{manifest, suite};
 use super::{Exit, complain};
 use crate::catalogue::{self, Defect};
-use crate::scenario::{Scenario, suggest};
+use crate::scenario::{Scenario, Suite, suggest};
 
 const BOLD: Style = Style::new().bold();
 
@@ -22,8 +22,11 @@ pub fn main(args: &ExplainArgs) -> Exit {
         show_defect(&defect);
         return Exit::Conforms;
     }
-    let suite = match suite(&args.scenarios) {
-        Ok(suite) => suite,
+    let suite = match own_suite(args).and_then(|own| Ok((own, suite(&[])?))) {
+        Ok((mut own, standard)) => {
+            own.scenarios.extend(standard.scenarios);
+            own
+        }
         Err(exit) => return exit,
     };
     if let Some(scenario) = suite.scenarios.iter().find(|scenario| scenario.id == *name) {
@@ -38,6 +41,12 @@ pub fn main(args: &ExplainArgs) -> Exit {
     };
     complain(format!("nothing is called `{name}`; {help}"));
     Exit::NothingMatched
+}
+
+/// The suite that a run would play here.
+fn own_suite(args: &ExplainArgs) -> Result<Suite, Exit> {
+    let own = if args.scenarios.is_empty() { manifest()?.scenarios } else { args.scenarios.clone() };
+    if own.is_empty() { Ok(Suite::default()) } else { suite(&own) }
 }
 
 fn show_defect(defect: &Defect) {

@@ -2,10 +2,14 @@
 
 use super::args::ListArgs;
 use super::out::putln;
-use super::run::load;
+use super::run::{load, manifest};
 use super::{Exit, complain};
 
-pub fn main(args: &ListArgs) -> Exit {
+pub fn main(mut args: ListArgs) -> Exit {
+    match manifest() {
+        Ok(manifest) => args.suite.complete(&manifest),
+        Err(exit) => return exit,
+    }
     let (suite, filter) = match load(&args.suite) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,

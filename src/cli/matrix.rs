@@ -7,13 +7,14 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::args::MatrixArgs;
-use super::out::{put, putln};
+use super::out::{put, putln, warnln};
 use super::run::{default_jobs, or_reference, refuse_idle_words, suite};
 use super::{Exit, complain, interrupt};
 use crate::matrix::{Fixture, Grid, Row};
+use crate::play::plural;
 use crate::report::{Format, Wanted};
 use crate::run::{Plan, Settings, run};
-use crate::scenario::{Filter, Role, Suite};
+use crate::scenario::{Filter, Role, Suite, SuiteError, nearest, standard};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -52,6 +53,7 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
         complain("no fixture is there: a fixture is a manifest, NAME.toml, beside its program");
         return Err(Exit::NothingMatched);
     }
+    warn_of_slips(&fixtures, &suite).map_err(|error| usage(&error))?;
     let interrupted = interrupt::flag();
     let shown = !args.report.iter().any(Wanted::on_stdout);
     let wanted = |suite: &Suite| {
@@ -100,6 +102,24 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
         grid.fixtures.push(row);
     }
     Ok(grid)
+}
+
+/// A scenario that a manifest names may be another suite's; a slip is likelier.
+fn warn_of_slips(fixtures: &[Fixture], suite: &Suite) -> Result<(), SuiteError> {
+    let standard = standard()?;
+    let ids: BTreeSet<&str> =
+        [suite, &standard].iter().flat_map(|suite| &suite.scenarios).map(|one| &*one.id).collect();
+    for fixture in fixtures {
+        for name in fixture.fails.iter().chain(&fixture.may_fail) {
+            if ids.iter().any(|id| name.matches(id)) {
+                continue;
+            }
+            let help = nearest(name.as_str(), ids.iter().copied());
+            let help = help.map(|id| format!("; did you mean `{id}`?")).unwrap_or_default();
+            warnln!("warning: fixture `{}` names `{name}`, which is no scenario{help}", fixture.id);
+        }
+    }
+    Ok(())
 }
 
 fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Result<Settings, Exit> {
@@ -192,8 +212,8 @@ fn summary(grid: &Grid) {
     let bad = grid.fixtures.iter().filter(|row| !row.problems.is_empty()).count();
     let skipped = grid.fixtures.iter().filter(|row| row.unavailable.is_some()).count();
     putln!(
-        "\n{} fixtures × {} scenarios: {bad} not as declared, {skipped} not available here",
-        grid.fixtures.len(),
-        grid.scenarios.len()
+        "\n{} × {}: {bad} not as declared, {skipped} not available here",
+        plural(grid.fixtures.len() as u64, "fixture", "fixtures"),
+        plural(grid.scenarios.len() as u64, "scenario", "scenarios"),
     );
 }

@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Exit {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::main(args),
-        Command::List(args) => list::main(&args),
+        Command::List(args) => list::main(args),
         Command::Check(args) => check::main(&args),
         Command::Explain(args) => explain::main(&args),
         Command::New(args) => new::main(&args),

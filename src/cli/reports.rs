@@ -30,17 +30,19 @@ impl Reports {
             let hint = "give one a file: --report json=PATH";
             return Err(usage(format!("two reports cannot both go to standard output; {hint}")));
         }
-        let mut paths = BTreeSet::new();
-        for path in wanted.iter().filter_map(|wanted| wanted.path.as_ref()) {
-            if !paths.insert(path) {
-                return Err(usage(format!("two reports cannot both go to {}", path.display())));
-            }
-        }
         for one in &wanted {
             one.check().map_err(|error| {
                 complain(error);
                 Exit::Environment
             })?;
+        }
+        let mut files = BTreeSet::new();
+        for one in &wanted {
+            if let (Some(path), Some(file)) = (&one.path, one.file())
+                && !files.insert(file)
+            {
+                return Err(usage(format!("two reports cannot both go to {}", path.display())));
+            }
         }
         let github = wanted.iter().any(|wanted| wanted.format == Format::Github);
         let fence = github.then(Fence::new).transpose().map_err(|error| {

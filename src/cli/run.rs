@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{RunArgs, SuiteArgs};
-use super::out::{self, put};
+use super::args::{MOST_JOBS, RunArgs, SuiteArgs};
+use super::out::{self, put, warnln};
 use super::reports::Reports;
 use super::{Exit, complain, interrupt};
 use crate::report::document::{Document, Scenario, Subject};
@@ -40,16 +40,8 @@ struct Prepared {
 }
 
 fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
-    let manifest = Manifest::of(Path::new(".")).map_err(usage)?;
-    if args.suite.scenarios.is_empty() {
-        args.suite.scenarios = manifest.scenarios.clone();
-    }
-    if args.suite.filter.is_empty() {
-        args.suite.filter = manifest.filter.clone();
-    }
-    if args.suite.level.is_empty() {
-        args.suite.level = manifest.level.clone();
-    }
+    let manifest = manifest()?;
+    args.suite.complete(&manifest);
     if args.report.is_empty() {
         args.report = manifest.report.iter().map(|text| text.parse()).collect::<Result<_, String>>().map_err(usage)?;
     }
@@ -62,6 +54,9 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
     judged.extend(client.is_some().then_some(Role::Client));
     let given = judged.clone();
     if judged.is_empty() {
+        if manifest != Manifest::default() {
+            warnln!("warning: forkspec.toml names no program, so the reference programs are judged");
+        }
         judged = BTreeSet::from([Role::Server, Role::Client]);
     }
     let port = args.port.or(manifest.port).map_or(PORT, |port| port.0);
@@ -107,6 +102,15 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
         None => plan,
     };
     Ok(Prepared { plan, settings, reports, strict: args.strict || manifest.strict })
+}
+
+/// What `forkspec.toml` says, if there is one here.
+pub fn manifest() -> Result<Manifest, Exit> {
+    let manifest = Manifest::of(Path::new(".")).map_err(usage)?;
+    match manifest.jobs {
+        Some(jobs) if jobs.get() > MOST_JOBS => Err(usage(format!("forkspec.toml: `jobs` is 1 to {MOST_JOBS}"))),
+        _ => Ok(manifest),
+    }
 }
 
 fn usage(error: impl std::fmt::Display) -> Exit {

@@ -2,14 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{fs, io};
 
 use serde::Deserialize;
 
 use crate::scenario::{Model, Role};
 use crate::stage::Launch;
-use crate::subject::split;
+use crate::subject::{CommandError, split};
 
 /// What a manifest says.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,6 +18,7 @@ struct Manifest {
     title: String,
     server: Option<PathBuf>,
     client: Option<PathBuf>,
+    compiler: Option<String>,
     interpreter: Option<String>,
     model: Option<Model>,
     defect: Option<String>,
@@ -42,7 +43,10 @@ pub struct Fixture {
     pub role: Role,
     /// Its source.
     pub source: PathBuf,
-    /// The interpreter of its language; `None`: it is C and is compiled.
+    /// The command that compiles it, with [`SOURCE`] and [`PROGRAM`]; `None`: C is compiled, and what has an
+    /// interpreter is not.
+    pub compiler: Option<String>,
+    /// The interpreter of its language, with [`PROGRAM`] where it is given what was compiled.
     pub interpreter: Option<String>,
     /// How it handles clients.
     pub model: Option<Model>,
@@ -68,6 +72,9 @@ pub enum FixtureError {
     /// The manifest is invalid.
     #[error("{path}: {reason}", path = .0.display(), reason = .1)]
     Manifest(PathBuf, String),
+    /// The program that compiles or interprets it cannot be executed.
+    #[error("{path} cannot be run: {source}", path = .0.display(), source = .1)]
+    Program(PathBuf, CommandError),
     /// The compiler rejects it.
     #[error("{path} does not compile:\n{output}", path = .0.display(), output = .1)]
     Compile(PathBuf, String),
@@ -104,6 +111,11 @@ impl Fixture {
         if manifest.defect.is_some() && manifest.fails.is_empty() {
             return Err(invalid("there is a `defect`, and `fails` names no scenario that always shows it".into()));
         }
+        if let Some(compiler) = &manifest.compiler
+            && let Some(missing) = [SOURCE, PROGRAM].into_iter().find(|place| !compiler.contains(place))
+        {
+            return Err(invalid(format!("`compiler` has no {missing}, as in \"c++ -o {PROGRAM} {SOURCE}\"")));
+        }
         let patterns = |texts: &[String]| -> Result<Vec<glob::Pattern>, FixtureError> {
             texts.iter().map(|text| glob::Pattern::new(text).map_err(|error| invalid(error.to_string()))).collect()
         };
@@ -112,6 +124,7 @@ impl Fixture {
             title: manifest.title,
             role,
             source,
+            compiler: manifest.compiler,
             interpreter: manifest.interpreter,
             model: manifest.model,
             defect: manifest.defect,
@@ -148,29 +161,48 @@ impl Fixture {
             (Role::Server, Launch::Inetd) => &["{fd}"],
             (Role::Client, _) => &["{host}", "{port}"],
         };
-        let mut words = match &self.interpreter {
-            Some(interpreter) => match split(interpreter) {
-                Ok(mut words) => {
-                    words.push(self.source.display().to_string());
-                    words
+        let compiler = match (&self.compiler, &self.interpreter) {
+            (Some(compiler), _) => Some(compiler.as_str()),
+            (None, None) => Some(C_COMPILER),
+            (None, Some(_)) => None,
+        };
+        let mut programs = Vec::new();
+        for command in [compiler, self.interpreter.as_deref()] {
+            programs.push(match command.map(split) {
+                None => None,
+                Some(Ok(words)) => Some(words),
+                Some(Err(CommandError::NotFound(name))) if command != Some(C_COMPILER) => {
+                    return Ok(Err(Unavailable(format!("{name} is not installed"))));
                 }
-                Err(_) => return Ok(Err(Unavailable(format!("{interpreter} is not installed")))),
-            },
-            None => vec![self.compile(cache)?.display().to_string()],
+                Some(Err(error)) => return Err(FixtureError::Program(self.source.clone(), error)),
+            });
+        }
+        let interpreter = programs.pop().flatten();
+        let program = match programs.pop().flatten() {
+            Some(compiler) => self.compile(&compiler, cache)?,
+            None => self.source.clone(),
+        };
+        let program = program.display().to_string();
+        let mut words = match interpreter {
+            None => vec![program],
+            Some(words) if words.iter().any(|word| word.contains(PROGRAM)) => {
+                words.iter().map(|word| word.replace(PROGRAM, &program)).collect()
+            }
+            Some(words) => words.into_iter().chain([program]).collect(),
         };
         words.extend(arguments.iter().map(|word| (*word).to_owned()));
         Ok(Ok(words))
     }
 
     /// Compiled programs are kept by the content of everything that can go into them.
-    fn compile(&self, cache: &Path) -> Result<PathBuf, FixtureError> {
+    fn compile(&self, compiler: &[String], cache: &Path) -> Result<PathBuf, FixtureError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| FixtureError::Io(path, error)
         };
         let folder = self.source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut hasher = DefaultHasher::new();
-        COMPILER.hash(&mut hasher);
+        compiler.hash(&mut hasher);
         fs::read(&self.source).map_err(failed(&self.source))?.hash(&mut hasher);
         let mut headers: Vec<PathBuf> = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed(folder))? {
@@ -189,9 +221,14 @@ impl Fixture {
         // Two runs at a time must not see each other's half-written programs.
         let unfinished = tempfile::Builder::new().prefix(&self.id).tempdir_in(cache).map_err(failed(cache))?;
         let made = unfinished.path().join("program");
-        let mut compiler = Command::new(COMPILER[0]);
-        compiler.args(&COMPILER[1..]).arg("-o").arg(&made).arg(&self.source).arg("-pthread");
-        let output = compiler.output().map_err(failed(Path::new(COMPILER[0])))?;
+        let place = |word: &String| {
+            word.replace(SOURCE, &self.source.to_string_lossy()).replace(PROGRAM, &made.to_string_lossy())
+        };
+        let output = Command::new(&compiler[0])
+            .args(compiler[1..].iter().map(place))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(failed(Path::new(&compiler[0])))?;
         if !output.status.success() {
             return Err(FixtureError::Compile(
                 self.source.clone(),
@@ -203,7 +240,11 @@ impl Fixture {
     }
 }
 
-const COMPILER: [&str; 5] = ["cc", "-std=gnu11", "-O1", "-Wall", "-Wno-unused-result"];
+/// Where a compiler's command names the source, and what is made of it.
+const SOURCE: &str = "{source}";
+const PROGRAM: &str = "{program}";
+
+const C_COMPILER: &str = "cc -std=gnu11 -O1 -Wall -Wno-unused-result -o {program} {source} -pthread";
 
 fn collect(path: &Path, manifests: &mut Vec<PathBuf>) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {

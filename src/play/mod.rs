@@ -31,3 +31,4 @@ mod wording;
 
 pub use player::play;
 pub use verdict::{Answer, Failure, Ordinary, Outcome, ProbeResult, Sends, Tables};
+pub use wording::plural;

@@ -172,6 +172,10 @@ impl Scene {
         let mut all = Vec::new();
         for target in targets {
             let subjects = match self.subjects(target)? {
+                // Of nothing everything would be true.
+                Ok(subjects) if subjects.is_empty() => {
+                    return miss(Topic::Handler, format!("a process of {target}"), "there is none".to_owned());
+                }
                 Ok(subjects) => subjects,
                 Err(observed) => return miss(Topic::Handler, format!("a process that is {target}"), observed),
             };

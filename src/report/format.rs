@@ -99,6 +99,13 @@ impl Wanted {
         access(folder, AccessFlags::W_OK).map_err(|error| failed(error.into()))
     }
 
+    /// The file, as the only name it has: links followed, `.` and `..` taken out.
+    pub fn file(&self) -> Option<PathBuf> {
+        let path = self.path.as_ref()?;
+        let named = path.file_name().unwrap_or_default();
+        Some(real(path).or_else(|| Some(folder(path).canonicalize().ok()?.join(named))).unwrap_or_else(|| path.clone()))
+    }
+
     /// Writes the report, unless it is the terminal's, which is written as the run goes.
     pub fn write(&self, document: &Document, place: &Place) -> Result<(), ReportError> {
         match self.format {
@@ -146,11 +153,18 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
         return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
+    // A link stays one: its file is replaced.
+    let path = &real(path).unwrap_or_else(|| path.to_owned());
     let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
+}
+
+/// A file that is there, without links in its path.
+fn real(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
 }
 
 /// The folder of a file.

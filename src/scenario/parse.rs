@@ -325,6 +325,12 @@ fn read_check(row: &'static CheckRow, entry: &Entry<'_>, targets: &[Target], rea
         reader.wrong(Mistake::new("an empty list", value.span()).label("nothing could satisfy it"));
         return None;
     }
+    if let (On::Program, Kind::Words, Value::Words(words)) = (row.on, row.value, &read)
+        && words.iter().any(|word| word.trim().is_empty())
+    {
+        reader.wrong(Mistake::new("an empty text", value.span()).label("anything would satisfy it"));
+        return None;
+    }
     if let Value::CountOrBaseline(CountOrBaseline::Baseline) = read
         && let Some(target) = targets.iter().find(|target| !reader.scope.has_baseline(target))
     {

@@ -131,7 +131,7 @@ pub fn show(bytes: &[u8]) -> String {
     }
     let (head, tail) = (&bytes[..HEAD], &bytes[bytes.len() - TAIL..]);
     let left_out = bytes.len() - HEAD - TAIL;
-    format!("\"{}…\" ({left_out} bytes) \"…{}\"", head.escape_ascii(), tail.escape_ascii()).replace("\\'", "'")
+    format!("\"{}…\" ({left_out} bytes left out) \"…{}\"", head.escape_ascii(), tail.escape_ascii()).replace("\\'", "'")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::action::{Level, Scenario, Source};
-use super::mistake::Mistakes;
+use super::mistake::{Mistake, Mistakes};
 use super::parse::parse;
 
 include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
@@ -47,16 +47,18 @@ pub enum SuiteError {
 
 /// The standard suite.
 pub fn standard() -> Result<Suite, SuiteError> {
-    read_all(SCENARIOS.iter().map(|(id, text)| {
+    let sources = SCENARIOS.iter().map(|(id, text)| {
         let source = Source { path: format!("scenarios/{id}.toml"), text: (*text).to_owned(), embedded: true };
         ((*id).to_owned(), source)
-    }))
+    });
+    read_all(sources, Vec::new())
 }
 
 impl Suite {
     /// Reads files, and all files below folders. The mistakes of all files are gathered.
     pub fn load(paths: &[PathBuf]) -> Result<Suite, SuiteError> {
         let mut sources = Vec::new();
+        let mut unreadable = Vec::new();
         for path in paths {
             let mut files = Vec::new();
             walk(path, &mut files)?;
@@ -65,20 +67,33 @@ impl Suite {
             }
             let root = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
             for file in files {
-                let text =
-                    std::fs::read_to_string(&file).map_err(|source| SuiteError::Io { path: file.clone(), source })?;
+                // What is named itself may be a pipe that somebody writes to; in a folder it would never end.
+                let text = if file == *path || !is_special(&file) {
+                    read(&file)
+                } else {
+                    Err(unreadable_because(&"it is not a regular file"))
+                };
                 let id = file.strip_prefix(root).unwrap_or(&file).with_extension("");
                 let id: Vec<_> = id.iter().map(|part| part.to_string_lossy()).collect();
-                sources.push((id.join("/"), Source { path: file.display().to_string(), text, embedded: false }));
+                let path = file.display().to_string();
+                match text {
+                    Ok(text) => sources.push((id.join("/"), Source { path, text, embedded: false })),
+                    Err((text, mistake)) => {
+                        let source = Source { path, text, embedded: false };
+                        unreadable.push(Mistakes { source, list: vec![mistake] });
+                    }
+                }
             }
         }
-        read_all(sources)
+        read_all(sources, unreadable)
     }
 }
 
-fn read_all(sources: impl IntoIterator<Item = (String, Source)>) -> Result<Suite, SuiteError> {
+fn read_all(
+    sources: impl IntoIterator<Item = (String, Source)>,
+    mut invalid: Vec<Mistakes>,
+) -> Result<Suite, SuiteError> {
     let mut scenarios: BTreeMap<String, Scenario> = BTreeMap::new();
-    let mut invalid = Vec::new();
     for (id, source) in sources {
         if let Some(other) = scenarios.get(&id) {
             return Err(SuiteError::SameId { id, first: other.source.path.clone(), second: source.path });
@@ -95,6 +110,25 @@ fn read_all(sources: impl IntoIterator<Item = (String, Source)>) -> Result<Suite
     } else {
         Err(SuiteError::Invalid(invalid))
     }
+}
+
+fn is_special(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|data| !data.is_file())
+}
+
+fn unreadable_because(why: &dyn std::fmt::Display) -> (String, Mistake) {
+    (String::new(), Mistake::new(format!("the file cannot be read: {why}"), 0..0))
+}
+
+/// The text of a file; what can be read of it and what is wrong, where it cannot be.
+fn read(file: &Path) -> Result<String, (String, Mistake)> {
+    let bytes = std::fs::read(file).map_err(|error| unreadable_because(&error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let mistake = Mistake::new("this is not UTF-8", valid..valid + char::REPLACEMENT_CHARACTER.len_utf8());
+        (text, mistake.help("save the file in UTF-8; bytes to send are written as { hex = \"e9\" }"))
+    })
 }
 
 fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SuiteError> {

@@ -13,7 +13,7 @@ use super::port::Port;
 const NAME: &str = "forkspec.toml";
 
 /// What a manifest can hold; flags on the command line win.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The server.
@@ -46,7 +46,7 @@ pub struct Manifest {
 }
 
 /// One program in a manifest.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// Its command.
