@@ -14,6 +14,7 @@ use std::fs;
 use std::process::Command;
 
 use common::{both, folder, forkspec, output, path, root, status, stderr, stdout, text};
+use predicates::str::is_empty;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 use rstest::rstest;
 use runs::{Told, hostile, tell};
@@ -236,4 +237,33 @@ fn the_last_lines_count_what_the_failures_name() {
 
     let few = stdout(&output(&["run", "--server", "true", "startup/server-listens"]));
     assert!(!few.contains("Where to begin"), "{few}");
+}
+
+/// A class: one line for each report, for a person and for a spreadsheet; what cannot be read costs the others nothing.
+#[test]
+fn a_table_has_a_line_for_each_report() {
+    let folder = folder();
+    let file = |name: &str| path(&folder.path().join(name));
+    let play = |name: &str, words: &[&str]| {
+        let report = format!("json={}", file(name));
+        forkspec().args(["run", "startup", "--report", &report]).args(words).assert().stderr(is_empty());
+    };
+    play("ada.json", &[]);
+    play("blaise, the second.json", &["--server", "true"]);
+    let (ada, blaise) = (file("ada.json"), file("blaise, the second.json"));
+    let output = output(&["table", &ada, &blaise]);
+    assert_eq!(status(&output), 0, "{}", both(&output));
+    let lines: Vec<Vec<String>> = stdout(&output)
+        .lines()
+        .map(|line| line.split("  ").map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(lines[0], ["report", "verdict", "must", "should", "may", "errors", "mistakes"]);
+    assert_eq!(lines[1][..2], [file("ada"), "conforms".to_owned()]);
+    assert_eq!(lines[2][..2], [file("blaise, the second"), "does not conform".to_owned()]);
+    assert!(lines[2][2].starts_with("0/"), "{lines:?}");
+    let csv = common::output(&["table", "--csv", &ada, &file("nobody.json"), &blaise]);
+    assert_eq!(status(&csv), 2, "a report is not there: {}", both(&csv));
+    assert!(stderr(&csv).contains("nobody.json: No such file"), "{}", both(&csv));
+    let last = stdout(&csv).lines().last().map(str::to_owned).expect("three lines");
+    assert!(last.starts_with(&format!("\"{}\",does not conform,0,", file("blaise, the second"))), "{last}");
 }

@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use common::{
     FORKSPEC, both, compile, executable, folder, forkspec, only, output, path, reference, report, root, status, stderr,
@@ -210,6 +211,25 @@ fn the_command_line_wins_over_the_manifest() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON report");
     assert_eq!(document["subject"]["server"]["model"], "event");
     assert!(only(&document).to_string().contains("listens on port 4322"), "{document:#}");
+}
+
+/// On the machine's own network two servers with one port of their own would be taken for each other.
+#[test]
+fn runs_on_one_port_of_the_machine_take_turns() {
+    let server = on_port("server", 4323);
+    let words =
+        ["--isolation", "none", "--server", &server, "--port", "4323", "startup/server-listens", "echo/one-line"];
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let mut run = std::process::Command::new(FORKSPEC);
+            run.args(["run"]).args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+            run.spawn().expect("it can be executed")
+        })
+        .collect();
+    for run in runs {
+        let output = run.wait_with_output().expect("it ends");
+        assert_eq!(status(&output), 0, "{}", both(&output));
+    }
 }
 
 #[test]

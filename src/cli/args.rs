@@ -40,6 +40,8 @@ pub enum Command {
     Matrix(MatrixArgs),
     /// Join the JSON reports of all shards into one, in every format
     Merge(MergeArgs),
+    /// Print a line for each of many JSON reports: what a class has come to
+    Table(TableArgs),
     /// Print a JSON Schema, or the reference page of the scenario language
     Schema(SchemaArgs),
     /// Run one of the reference programs
@@ -148,6 +150,17 @@ pub struct MergeArgs {
     /// Let a failed `should` count too, as it does anyway if the runs were strict
     #[arg(long)]
     pub strict: bool,
+}
+
+/// The options of `table`.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// JSON reports, of a program each
+    #[arg(required = true, value_name = "REPORT.json")]
+    pub reports: Vec<PathBuf>,
+    /// Print comma-separated values, for a spreadsheet
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// The options of `list`.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::MatrixArgs;
 use super::out::{put, putln, warnln};
-use super::run::{default_jobs, or_reference, refuse_idle_words, suite};
+use super::run::{default_jobs, or_reference, refuse_idle_words, suite, waiting};
 use super::{Exit, complain, interrupt};
 use crate::matrix::{Fixture, Grid, Row};
 use crate::play::plural;
@@ -139,6 +139,7 @@ fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Resul
         jobs: args.play.jobs.map_or_else(default_jobs, usize::from),
         repeat: args.play.repeat,
         isolation: args.play.isolation,
+        waiting,
     })
 }
 

@@ -21,19 +21,8 @@ pub fn main(args: MergeArgs) -> Exit {
 }
 
 fn merge(paths: &[PathBuf], strict: bool) -> Result<Document, Exit> {
-    let mut parts = Vec::new();
-    // Every file that cannot be read is named, not only the first.
-    let mut unreadable = false;
-    for path in paths {
-        match read(path) {
-            Ok(document) => parts.push(Part { path: path.clone(), document }),
-            Err(error) => {
-                complain(error);
-                unreadable = true;
-            }
-        }
-    }
-    if unreadable {
+    let (parts, all) = read_all(paths);
+    if !all {
         return Err(Exit::Usage);
     }
     let mut document = join(parts).map_err(|error| {
@@ -42,6 +31,19 @@ fn merge(paths: &[PathBuf], strict: bool) -> Result<Document, Exit> {
     })?;
     document.strict |= strict;
     Ok(document)
+}
+
+/// Reads reports, and whether all of them could be read: every file that cannot be is named, not only the first.
+pub fn read_all(paths: &[PathBuf]) -> (Vec<Part>, bool) {
+    let mut parts = Vec::new();
+    for path in paths {
+        match read(path) {
+            Ok(document) => parts.push(Part { path: path.clone(), document }),
+            Err(error) => complain(error),
+        }
+    }
+    let all = parts.len() == paths.len();
+    (parts, all)
 }
 
 fn read(path: &Path) -> Result<Document, String> {

@@ -12,6 +12,7 @@ mod out;
 mod reports;
 mod run;
 mod schema;
+mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::New(args) => new::main(&args),
         Command::Merge(args) => merge::main(args),
         Command::Matrix(args) => matrix::main(&args),
+        Command::Table(args) => table::main(&args),
         Command::Schema(args) => schema::main(&args),
         // Handled before the parser; here for `--help`.
         Command::Reference { words } => {

@@ -89,6 +89,7 @@ fn prepare(mut args: RunArgs) -> Result<Prepared, Exit> {
             .unwrap_or_else(default_jobs),
         repeat: args.play.repeat,
         isolation: args.play.isolation.or(manifest.isolation),
+        waiting,
     };
     let (suite, filter) = load(&args.suite)?;
     let plan = Plan::new(suite, &settings.judged, |scenario| filter.wants(scenario));
@@ -116,6 +117,11 @@ pub fn manifest() -> Result<Manifest, Exit> {
 fn usage(error: impl std::fmt::Display) -> Exit {
     complain(error);
     Exit::Usage
+}
+
+/// Tells of a wait that another run causes.
+pub fn waiting(port: u16) {
+    warnln!("port {port} of this machine is another forkspec's: waiting until it is done");
 }
 
 /// The number of processors and one more: a play waits now and then, and leaves its processor idle.

@@ -7,6 +7,7 @@ pub mod github;
 mod join;
 pub mod json;
 mod junit;
+pub mod table;
 mod tap;
 pub mod terminal;
 mod text;

@@ -5,6 +5,7 @@ mod result;
 mod runner;
 mod shard;
 mod slots;
+mod turn;
 
 pub use plan::{Plan, Settings};
 pub use result::{Environment, Event, Played, Run, SubjectInfo, Verdict};

@@ -30,6 +30,8 @@ pub struct Settings {
     pub repeat: u32,
     /// How stages are kept apart; `None`: as well as can be.
     pub isolation: Option<Isolation>,
+    /// Called once if the run waits for another one to leave this port of the machine's own network.
+    pub waiting: fn(u16),
 }
 
 /// The scenarios of a run, in the order of their ids.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::plan::{Plan, Settings};
 use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use super::slots::{Slot, Slots};
+use super::turn::Turn;
 use crate::observe::HERE;
 use crate::play::{Answer, Outcome, ProbeResult, Sends};
 use crate::scenario::{Role, Scenario, applies};
@@ -110,6 +111,7 @@ pub fn run(
 pub struct Setting {
     request: Request,
     waited: Mutex<Duration>,
+    _turn: Option<Turn>,
     /// The programs.
     pub info: SubjectInfo,
 }
@@ -147,6 +149,8 @@ impl Setting {
                 answer: Answer::default(),
             };
             request.port = request.play_port();
+            let turn =
+                request.is_bound_to(settings.port).then(|| Turn::on(settings.port, interrupted, settings.waiting));
             let mut stage = Stage::start(isolation)?;
             let others =
                 if isolation.has_own_network() { settings.jobs.min(plan.scenarios.len()).saturating_sub(1) } else { 0 };
@@ -169,7 +173,7 @@ impl Setting {
                     };
                     ready.extend(stage);
                     return Ok((
-                        Setting::new(request, settings, probed),
+                        Setting::new(request, settings, probed, turn),
                         Environment { isolation, refused, waited: Duration::ZERO },
                         ready,
                     ));
@@ -180,7 +184,7 @@ impl Setting {
                     request.port = settings.port;
                     let probed = ProbeResult { unseen: Some(why), ..ProbeResult::default() };
                     let environment = Environment { isolation, refused, waited: Duration::ZERO };
-                    return Ok((Setting::new(request, settings, probed), environment, ready));
+                    return Ok((Setting::new(request, settings, probed, turn), environment, ready));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -193,7 +197,7 @@ impl Setting {
         self.request.isolation
     }
 
-    fn new(mut request: Request, settings: &Settings, probed: ProbeResult) -> Setting {
+    fn new(mut request: Request, settings: &Settings, probed: ProbeResult, turn: Option<Turn>) -> Setting {
         request.model = settings.model.or(probed.model);
         request.ordinary = probed.ordinary;
         request.never_listens = probed.never_listens;
@@ -207,7 +211,7 @@ impl Setting {
             declared: settings.model.is_some(),
             unseen: probed.unseen,
         };
-        Setting { request, waited: Mutex::default(), info }
+        Setting { request, waited: Mutex::default(), _turn: turn, info }
     }
 
     /// Plays a scenario as often as wanted. Verdicts that are not all the same cannot be trusted: that is an error.
@@ -319,6 +323,11 @@ impl Request {
             self.never_connects = probed.never_connects;
         }
         Some(stage)
+    }
+
+    /// Whether every play is on this port of the machine's own network.
+    fn is_bound_to(&self, port: u16) -> bool {
+        port != 0 && self.port == port && !self.isolation.has_own_network()
     }
 
     /// The port of one play. On the machine's own network connections of the last play still wait in TIME_WAIT, so
