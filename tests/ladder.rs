@@ -91,6 +91,7 @@ fn an_ordinary_user_needs_no_privileges() {
 #[cfg(target_os = "linux")]
 mod denied {
     use nix::sched::{CloneFlags, unshare};
+    use nix::sys::resource::{Resource, setrlimit};
     use nix::unistd::{getegid, geteuid};
 
     use super::*;
@@ -118,5 +119,29 @@ mod denied {
                 assert!(denied.contains(&error.kind()), "{error}");
             }
         }
+    }
+
+    /// A fork that this machine refuses is no mistake of the server's.
+    #[test]
+    fn where_processes_are_few_a_failure_is_not_believed() {
+        let mut command = Command::new(Copy::shared().path());
+        command.current_dir(Copy::shared().folder.path());
+        command.args(["--report", "json", "--server", "true", "startup/server-listens"]);
+        if Uid::effective().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let few = || Ok(setrlimit(Resource::RLIMIT_NPROC, 500, 500)?);
+        // SAFETY: the closure runs in the forked child and makes a system call.
+        unsafe { command.pre_exec(few) };
+        let output = match command.output() {
+            // In a user namespace there may be no other user, and then the machine's root may be bound by nothing.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => return,
+            output => output.expect("500 processes are enough for this"),
+        };
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+        assert_eq!(output.status.code(), Some(3), "{report:#}");
+        assert_eq!(report["scenarios"][0]["verdict"], "error");
+        let reason = report["scenarios"][0]["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("exited with status 0") && reason.contains("ulimit -u"), "{reason}");
     }
 }

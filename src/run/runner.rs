@@ -14,7 +14,9 @@ use super::turn::Turn;
 use crate::observe::HERE;
 use crate::play::{Answer, Outcome, ProbeResult, Sends};
 use crate::scenario::{Role, Scenario, applies};
-use crate::stage::{Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task, hide_from_debuggers};
+use crate::stage::{
+    Allowance, Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task, hide_from_debuggers,
+};
 
 /// How many plays may wait for a deadline beside those that use the processors.
 const MOST_WAITING: usize = 20;
@@ -112,6 +114,7 @@ pub struct Setting {
     request: Request,
     waited: Mutex<Duration>,
     _turn: Option<Turn>,
+    allowance: Allowance,
     /// The programs.
     pub info: SubjectInfo,
 }
@@ -211,7 +214,7 @@ impl Setting {
             declared: settings.model.is_some(),
             unseen: probed.unseen,
         };
-        Setting { request, waited: Mutex::default(), _turn: turn, info }
+        Setting { request, waited: Mutex::default(), _turn: turn, allowance: Allowance::here(), info }
     }
 
     /// Plays a scenario as often as wanted. Verdicts that are not all the same cannot be trusted: that is an error.
@@ -300,12 +303,20 @@ impl Setting {
             }
             _ => {}
         };
+        let refused = self.allowance.refused();
         let played = match stage.take().map_or_else(|| Stage::start(request.isolation), Ok) {
             // A stage that was lost is not used again.
             Ok(mut own) => own.play(&request, interrupted, observe).inspect(|_| *stage = Some(own)),
             Err(error) => Err(error),
         };
         match played {
+            Ok(Record::Played(Outcome::Fail(failure))) => match self.allowance.doubt(refused) {
+                Some(why) => Verdict::Error(format!(
+                    "{} was observed, but {why}: fork may have failed for that",
+                    failure.observed
+                )),
+                None => Verdict::Fail(failure),
+            },
             Ok(Record::Played(outcome)) => outcome.into(),
             Ok(_) => Verdict::Error("the stage answered another question".into()),
             Err(error) => Verdict::Error(error.to_string()),

@@ -25,7 +25,7 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use posix as platform;
 
-pub use platform::{LADDER, allow_window, announce_segments, deliver_input, hide_from_debuggers, set_limit};
+pub use platform::{Allowance, LADDER, allow_window, announce_segments, deliver_input, hide_from_debuggers, set_limit};
 pub use programs::{Console, HANDED_OVER, Spawn, SpawnError, spawn};
 pub use serve::{Surroundings, enter, tell};
 

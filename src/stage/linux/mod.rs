@@ -1,5 +1,6 @@
 //! The stage on Linux.
 
+mod allowance;
 mod descriptors;
 mod files;
 mod init;
@@ -9,6 +10,7 @@ mod network;
 mod process;
 mod seal;
 
+pub use allowance::Allowance;
 pub use init::usher;
 pub use isolation::prepare;
 pub use limits::set_limit;

@@ -28,3 +28,24 @@ pub fn prepare(isolation: Isolation) -> Result<(), String> {
 pub fn set_limit(_: i32, _: Scarce, _: u64) -> io::Result<u64> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
+
+/// How many processes a run may have; here nothing is known of that.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowance;
+
+impl Allowance {
+    /// What this process may have.
+    pub fn here() -> Allowance {
+        Allowance
+    }
+
+    /// How often fork was refused so far: nobody counts it.
+    pub fn refused(self) -> u64 {
+        0
+    }
+
+    /// Why a failure is not to be believed.
+    pub fn doubt(self, _: u64) -> Option<String> {
+        None
+    }
+}
