@@ -73,15 +73,32 @@ impl Scene {
         for (name, program) in &self.programs {
             let kept = program.stderr.kept();
             let tail = &kept[kept.len().saturating_sub(2048)..];
-            let text: Vec<String> = tail
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.is_empty())
-                .map(|line| line.escape_ascii().to_string())
-                .collect();
-            lines.extend(text.iter().rev().take(MOST_SAID).rev().map(|line| format!("{name}: {line}")));
+            let all: Vec<&[u8]> = tail.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+            let last = &all[all.len().saturating_sub(MOST_SAID)..];
+            if last.len() < all.len() || tail.len() < kept.len() {
+                lines.push(format!("{name}: … (earlier lines are left out)"));
+            }
+            lines.extend(last.iter().map(|line| format!("{name}: {}", readable(line))));
         }
         lines
     }
+}
+
+/// What a program has printed, in its own letters; what is none is escaped.
+fn readable(line: &[u8]) -> String {
+    let mut shown = String::new();
+    for part in line.utf8_chunks() {
+        for letter in part.valid().chars() {
+            if letter.is_control() || letter == '\\' {
+                let mut bytes = [0; 4];
+                shown += &letter.encode_utf8(&mut bytes).as_bytes().escape_ascii().to_string();
+            } else {
+                shown.push(letter);
+            }
+        }
+        shown += &part.invalid().escape_ascii().to_string();
+    }
+    shown
 }
 
 fn cut(mut lines: Vec<String>) -> Vec<String> {
