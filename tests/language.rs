@@ -28,6 +28,7 @@ const BEYOND_THE_SCHEMA: &[&str] = &[
     "hex-odd",
     "input-ended-already",
     "lines-too-many",
+    "lines-width-too-large",
     "listener-not-made",
     "name-nearly-known",
     "name-not-a-name",

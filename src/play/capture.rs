@@ -109,7 +109,7 @@ impl Capture {
         };
         // Near the difference, so that it is in sight.
         let from = if expected.len() > 64 { same.saturating_sub(16) } else { 0 };
-        let lead = if from > 0 { format!("… {from} bytes as expected, then ") } else { String::new() };
+        let lead = if from > 0 { format!("({from} bytes as expected left out) ") } else { String::new() };
         Comparison::Different(format!("{lead}{}{place}", show(&unread[from..])))
     }
 }

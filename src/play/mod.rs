@@ -30,5 +30,5 @@ mod watch;
 mod wording;
 
 pub use player::play;
-pub use verdict::{Answer, Failure, Ordinary, Outcome, ProbeResult, Sends, Tables};
+pub use verdict::{Answer, Failure, Ordinary, Outcome, Prints, ProbeResult, Sends, Tables};
 pub use wording::plural;

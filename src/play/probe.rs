@@ -126,8 +126,10 @@ impl Scene {
             }
         };
         let threads = self.threads()?;
+        // A process that was made for a client serves it, though the next one has to wait.
+        let is_made = Some(handler.0) != started && !before.contains(&handler);
         let model = if !side_by_side {
-            Model::Iterative
+            if is_made { Model::Fork } else { Model::Iterative }
         } else if Some(handler.0) != started {
             // One process for both is none of those that are made for each.
             let shared = self.handler(&second)?.is_ok_and(|other| other == handler);
@@ -152,12 +154,17 @@ impl Scene {
 
     /// Whether a line that was not answered is when one more is sent.
     fn late_answer(&mut self) -> Result<Answer, Outcome> {
+        let line = line();
+        let other = |peer: &Peer| !line.bytes().starts_with(peer.inbox.kept());
+        if self.peers.values().any(other) {
+            return Ok(Answer::Other);
+        }
         let unanswered = |peer: &Peer| peer.is_open() && peer.ended.is_none() && peer.inbox.received() == 0;
         let Some((name, peer)) = self.peers.iter_mut().find(|(_, peer)| unanswered(peer)) else {
             return Ok(Answer::Some);
         };
         let name = name.clone();
-        peer.outbox.queue(line().bytes());
+        peer.outbox.queue(line.bytes());
         self.stir();
         self.settle()?;
         let answered = self.peers.get(&name).is_some_and(|peer| peer.inbox.received() > 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::probe::{line, start};
 use super::scene::Scene;
 use super::steps::Stop;
-use super::verdict::{Outcome, ProbeResult, Sends};
+use super::verdict::{Outcome, Prints, ProbeResult, Sends};
 use crate::observe::Horizon;
 use crate::scenario::{Action, Role};
 
@@ -36,13 +36,17 @@ impl Scene {
         self.act(&Action::Echo { peers: served.clone() })?;
         self.act(&Action::Type { programs: client.clone(), text: line() })?;
         found.spins = self.is_kept_busy()? && is_quick;
-        let typed = self.has_heard("served");
+        let heard = self.heard("served").to_vec();
+        found.prints = self.made_of(&heard);
         self.act(&Action::EndInput { programs: client })?;
         found.spins |= self.is_kept_busy()? && is_quick;
-        found.sends = match (typed, self.has_heard("served")) {
-            (true, _) => Sends::Lines,
-            (false, true) => Sends::AtTheEnd,
-            (false, false) => Sends::Never,
+        let line = line();
+        found.sends = match (heard.as_slice(), self.heard("served")) {
+            ([], []) => Sends::Never,
+            ([], _) => Sends::AtTheEnd,
+            (heard, _) if heard == line.bytes().as_slice() => Sends::Lines,
+            (heard, _) if heard == line.bytes().trim_ascii_end() => Sends::Unended,
+            _ => Sends::Otherwise,
         };
         self.act(&Action::Close { peers: served })?;
         if found.spins || !is_quick {
@@ -56,9 +60,19 @@ impl Scene {
         Ok(())
     }
 
-    /// Whether anything has come from a peer's other side.
-    fn has_heard(&self, peer: &str) -> bool {
-        self.peers.get(peer).is_some_and(|peer| peer.inbox.received() > 0)
+    /// What has come from a peer's other side.
+    fn heard(&self, peer: &str) -> &[u8] {
+        self.peers.get(peer).map_or(&[], |peer| peer.inbox.kept())
+    }
+
+    /// What the client has printed, now that this was sent back to it.
+    fn made_of(&self, echo: &[u8]) -> Prints {
+        let printed = self.programs.get("client").map_or(&[][..], |client| client.stdout.kept());
+        match printed {
+            [] if !echo.is_empty() => Prints::Nothing,
+            printed if printed == echo => Prints::Echo,
+            _ => Prints::Otherwise,
+        }
     }
 
     /// How much processor time the programs have used that live.

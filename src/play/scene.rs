@@ -14,7 +14,7 @@ use super::peer::{Ended, Peer};
 use super::program::Program;
 use super::quiet::Quiet;
 use super::superserver::Superserver;
-use crate::observe::{DescriptorKind, EndWatch, Pair, Process, ProcessTable, Socket, SocketTable, wait};
+use crate::observe::{Descriptor, DescriptorKind, EndWatch, Pair, Process, ProcessTable, Socket, SocketTable, wait};
 use crate::scenario::Role;
 use crate::stage::{Record, Request, Surroundings};
 use crate::tcp::TcpState;
@@ -346,6 +346,14 @@ impl Scene {
     /// Whether a task of a process sleeps in a call of one of these families.
     pub fn sleeps_in(&self, process: &Process, calls: &[&str]) -> bool {
         self.processes.asleep_in(process).iter().any(|family| calls.contains(&family.as_str()))
+    }
+
+    /// Whether a process sleeps in reading from a socket.
+    pub fn reads_socket(&self, process: &Process, inode: u64) -> bool {
+        let numbers = self.processes.reads_from(process);
+        let table = self.processes.descriptors(process).unwrap_or_default();
+        let is_it = |one: &Descriptor| numbers.contains(&one.number) && one.kind == DescriptorKind::Socket(inode);
+        table.iter().any(is_it)
     }
 
     /// Whether a process has a socket open.

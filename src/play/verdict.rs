@@ -83,6 +83,8 @@ pub struct ProbeResult {
     pub never_connects: bool,
     /// When a client sends what is typed.
     pub sends: Sends,
+    /// What it prints of the echo.
+    pub prints: Prints,
 }
 
 /// When a client sends what is typed.
@@ -95,6 +97,22 @@ pub enum Sends {
     AtTheEnd,
     /// Not even then.
     Never,
+    /// At once, but without its newline.
+    Unended,
+    /// At once, but something else.
+    Otherwise,
+}
+
+/// What a client prints when the echo of its first line has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prints {
+    /// The echo, or it was not seen.
+    #[default]
+    Echo,
+    /// Nothing.
+    Nothing,
+    /// Something else.
+    Otherwise,
 }
 
 /// What becomes of a client's first line.
@@ -107,6 +125,8 @@ pub enum Answer {
     Late,
     /// Nothing comes back, and not after a second line either.
     Never,
+    /// Something else comes back.
+    Other,
 }
 
 impl From<std::io::Error> for Outcome {

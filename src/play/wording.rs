@@ -16,8 +16,8 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
         CheckKind::Closed(Closed::No) => format!("{who}'s connection stays open"),
         CheckKind::Blocked(true) => format!("{who} is held up: the other side does not read on"),
         CheckKind::Blocked(false) => format!("what {who} sends is all read"),
-        CheckKind::Socket(states) => format!("{who}'s end of the connection in {}", one_of(states)),
-        CheckKind::FarSocket(states) => format!("the other end of {who}'s connection in {}", one_of(states)),
+        CheckKind::Socket(states) => format!("{who}'s end of the connection {}", one_of(states)),
+        CheckKind::FarSocket(states) => format!("the other end of {who}'s connection {}", one_of(states)),
         CheckKind::FarOwner(program) => format!("the other end of {who}'s connection open in a process of {program}"),
         CheckKind::Stdout(payload) if payload.is_empty() => format!("{who} prints nothing more on standard output"),
         CheckKind::Stdout(payload) => format!("{who} prints {} on standard output", payload.describe()),
@@ -59,7 +59,8 @@ pub fn expected(check: &CheckKind, subject: &Subject) -> String {
 }
 
 fn one_of(states: &[TcpState]) -> String {
-    states.iter().map(TcpState::to_string).collect::<Vec<_>>().join(" or ")
+    let one = |state: &TcpState| if *state == TcpState::Gone { "gone".to_owned() } else { format!("in state {state}") };
+    states.iter().map(one).collect::<Vec<_>>().join(" or ")
 }
 
 /// `1 child`, `2 children`.

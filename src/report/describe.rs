@@ -10,6 +10,8 @@ use crate::scenario::{Role, Source, Span};
 
 /// How many lines are shown before and after the one that is meant.
 const NEIGHBOURS: usize = 1;
+/// How many characters of a line are shown.
+const WIDEST: usize = 110;
 
 impl Document {
     /// The document of a run.
@@ -103,6 +105,20 @@ impl Failure {
     }
 }
 
+/// So much of a line as is shown, with a mark where something is left out.
+fn cut(line: &str, left_out: usize) -> String {
+    let letters = line.chars().count();
+    let mut shown: String = line.chars().skip(left_out).take(WIDEST).collect();
+    if left_out > 0 {
+        shown = format!("…{}", shown.chars().skip(1).collect::<String>());
+    }
+    if letters > left_out + WIDEST {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
 impl Excerpt {
     fn of(source: &Source, span: &Span) -> Excerpt {
         let text = &source.text;
@@ -111,11 +127,18 @@ impl Excerpt {
         let line = source.line_of(span.start);
         let first_line = line.saturating_sub(NEIGHBOURS).max(1);
         let lines = text.lines().skip(first_line - 1).take(line + NEIGHBOURS + 1 - first_line);
+        let before = text[begin..span.start].chars().count();
+        // What is meant begins in sight, however long its line is.
+        let left_out = if before < WIDEST / 2 { 0 } else { before - WIDEST / 4 };
+        let meant = text[span.start..span.end.clamp(span.start, end)].chars().count();
         Excerpt {
             first_line,
-            lines: lines.map(str::to_owned).collect(),
-            column: 1 + text[begin..span.start].chars().count(),
-            length: text[span.start..span.end.clamp(span.start, end)].chars().count(),
+            lines: lines
+                .enumerate()
+                .map(|(number, one)| cut(one, if first_line + number == line { left_out } else { 0 }))
+                .collect(),
+            column: 1 + before - left_out,
+            length: meant.min(WIDEST - (before - left_out)),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::result::{Environment, Event, Played, Run, SubjectInfo, Verdict};
 use super::slots::{Slot, Slots};
 use super::turn::Turn;
 use crate::observe::HERE;
-use crate::play::{Answer, Outcome, ProbeResult, Sends};
+use crate::play::{Answer, Outcome, Prints, ProbeResult, Sends};
 use crate::scenario::{Role, Scenario, applies};
 use crate::stage::{
     Allowance, Isolation, LADDER, Launch, Record, Request, Stage, StageError, Task, hide_from_debuggers,
@@ -149,6 +149,7 @@ impl Setting {
                 client_spins: false,
                 never_connects: false,
                 sends: Sends::default(),
+                prints: Prints::default(),
                 answer: Answer::default(),
             };
             request.port = request.play_port();
@@ -331,7 +332,7 @@ impl Request {
         let record = stage.play(&request, interrupted, |_| {}).ok()?;
         if let Record::Probed(probed) = record {
             (self.client_spins, self.sends) = (probed.spins, probed.sends);
-            self.never_connects = probed.never_connects;
+            (self.never_connects, self.prints) = (probed.never_connects, probed.prints);
         }
         Some(stage)
     }

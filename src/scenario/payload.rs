@@ -19,8 +19,8 @@ pub enum Form {
     Bytes(Vec<u8>),
     /// So many bytes of a fixed sequence in which all 256 values occur and no two stretches are alike.
     Pattern(usize),
-    /// So many numbered lines: `line 1`, `line 2`, …
-    Lines(usize),
+    /// So many numbered lines, `line 1`, `line 2`, …, each filled up to so many bytes.
+    Lines(usize, usize),
 }
 
 impl From<Form> for Payload {
@@ -44,7 +44,7 @@ impl Payload {
         self.made.get_or_init(|| match &self.form {
             Form::Bytes(bytes) => Arc::new(bytes.clone()),
             Form::Pattern(length) => self.form.once(|| pattern(*length)),
-            Form::Lines(count) => self.form.once(|| lines(*count)),
+            Form::Lines(count, width) => self.form.once(|| lines(*count, *width)),
         })
     }
 
@@ -53,7 +53,7 @@ impl Payload {
         match &self.form {
             Form::Bytes(bytes) => bytes.len(),
             Form::Pattern(length) => *length,
-            Form::Lines(count) => count * "line 1000\n".len(),
+            Form::Lines(count, width) => count * "line 1000\n".len().max(*width),
         }
     }
 
@@ -61,7 +61,7 @@ impl Payload {
     pub fn is_empty(&self) -> bool {
         match &self.form {
             Form::Bytes(bytes) => bytes.is_empty(),
-            Form::Pattern(count) | Form::Lines(count) => *count == 0,
+            Form::Pattern(count) | Form::Lines(count, _) => *count == 0,
         }
     }
 
@@ -70,7 +70,8 @@ impl Payload {
         match &self.form {
             Form::Bytes(bytes) => show(bytes),
             Form::Pattern(length) => format!("{length} bytes, as they were sent"),
-            Form::Lines(count) => format!("{count} numbered lines"),
+            Form::Lines(count, 0) => format!("{count} numbered lines"),
+            Form::Lines(count, width) => format!("{count} numbered lines of {width} bytes"),
         }
     }
 }
@@ -89,10 +90,11 @@ impl Form {
 }
 
 /// `line 1`, `line 2`, …: the number is counted up in place, because a million of them are wanted in no time.
-fn lines(count: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(count * "line 1000000\n".len());
+fn lines(count: usize, width: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(count * "line 1000000\n".len().max(width));
     let mut digits = vec![b'0'];
     for _ in 0..count {
+        let begin = bytes.len();
         let nines = digits.iter().rev().take_while(|digit| **digit == b'9').count();
         let last = digits.len() - nines;
         digits[last..].fill(b'0');
@@ -102,6 +104,8 @@ fn lines(count: usize) -> Vec<u8> {
         }
         bytes.extend_from_slice(b"line ");
         bytes.extend_from_slice(&digits);
+        let filler = ", and more of it".bytes().cycle();
+        bytes.extend(filler.take((begin + width).saturating_sub(bytes.len() + 1)));
         bytes.push(b'\n');
     }
     bytes
@@ -148,9 +152,10 @@ mod tests {
 
     #[test]
     fn lines_are_numbered() {
-        assert_eq!(**Payload::from(Form::Lines(2)).bytes(), b"line 1\nline 2\n");
+        assert_eq!(**Payload::from(Form::Lines(2, 0)).bytes(), b"line 1\nline 2\n");
+        assert_eq!(**Payload::from(Form::Lines(2, 12)).bytes(), b"line 1, and\nline 2, and\n");
         let expected: String = (1..=1234).map(|number| format!("line {number}\n")).collect();
-        assert_eq!(**Payload::from(Form::Lines(1234)).bytes(), expected.as_bytes());
+        assert_eq!(**Payload::from(Form::Lines(1234, 0)).bytes(), expected.as_bytes());
     }
 
     #[test]

@@ -37,6 +37,7 @@ What is sent, typed or expected is written in one of these forms. A line ends wi
 | `{ hex = \"00 ff\" }` | These bytes, two digits each. |
 | `{ text = \"x\", times = 9 }` | The text so many times over. |
 | `{ lines = 1000 }` | So many numbered lines: `line 1`, `line 2`, …, each with its newline. |
+| `{ lines = 220, width = 900 }` | The same, each filled up to so many bytes. |
 | `{ pattern = \"1MiB\" }` | So many bytes of a fixed sequence in which all 256 values occur and no two stretches are alike: a number, or with `KiB` or `MiB`. |
 
 A payload has 64 MiB at most. `receives`, `stdout` and `stderr` take the bytes that they ask for, and no more: what comes

@@ -67,7 +67,7 @@ fn shape(kind: Kind) -> Value {
             string,
             object(&[("hex", json!({ "type": "string", "pattern": "^[0-9a-fA-F ]*$" }))], &["hex"]),
             object(&[("pattern", json!({ "anyOf": [count, { "type": "string", "pattern": "^[0-9]+ *([KM]iB)?$" }] }))], &["pattern"]),
-            object(&[("lines", count.clone())], &["lines"]),
+            object(&[("lines", count.clone()), ("width", count.clone())], &["lines"]),
             object(&[("text", string.clone()), ("times", count.clone())], &["text"]),
         ] }),
         Kind::Address => json!({ "type": "string", "pattern": "^[0-9a-fA-F.:]+$" }),

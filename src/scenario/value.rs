@@ -349,7 +349,7 @@ impl Reader<'_> {
         let allowed: &[&str] = match (get("hex"), get("pattern"), get("lines"), get("text")) {
             (Some(_), ..) => &["hex"],
             (_, Some(_), ..) => &["pattern"],
-            (_, _, Some(_), _) => &["lines"],
+            (_, _, Some(_), _) => &["lines", "width"],
             (.., Some(_)) => &["text", "times"],
             _ => return self.unfit(Kind::Payload, value),
         };
@@ -403,8 +403,15 @@ impl Reader<'_> {
             _ => match integer(stated) {
                 // The longest line has eleven bytes more than its number has digits; 16 is more than any has here.
                 Some(count) => {
-                    self.size(count.saturating_mul(16), stated.span())?;
-                    Some(Form::Lines(count as usize).into())
+                    let width = match get("width") {
+                        Some(stated) => match integer(stated) {
+                            Some(width) => self.size(width, stated.span())?,
+                            None => return self.unfit(Kind::Count, stated),
+                        },
+                        None => 0,
+                    };
+                    self.size(count.saturating_mul(width.max(16) as u64), stated.span())?;
+                    Some(Form::Lines(count as usize, width).into())
                 }
                 None => self.unfit(Kind::Count, stated),
             },

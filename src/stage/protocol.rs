@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::play::{Answer, Ordinary, Outcome, ProbeResult, Sends};
+use crate::play::{Answer, Ordinary, Outcome, Prints, ProbeResult, Sends};
 use crate::scenario::{Model, Role};
 
 /// How a stage is kept apart from the rest of the machine, best first.
@@ -92,6 +92,8 @@ pub struct Request {
     pub never_connects: bool,
     /// Whether the client is known to send what is typed late, or never.
     pub sends: Sends,
+    /// What it prints of the echo.
+    pub prints: Prints,
     /// Whether the server is known to answer a client's first line late, or never.
     pub answer: Answer,
 }

@@ -87,6 +87,11 @@ impl ProcessTable {
         match *self {}
     }
 
+    /// The descriptors that its threads sleep in reading from.
+    pub fn reads_from(&self, _: &Process) -> Vec<i32> {
+        match *self {}
+    }
+
     /// The value of an environment variable of a process.
     pub fn environment(&self, _: &Process, _: &str) -> Option<String> {
         match *self {}

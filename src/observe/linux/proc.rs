@@ -99,6 +99,17 @@ impl ProcessTable {
             .collect()
     }
 
+    /// The descriptors that its threads sleep in reading from.
+    pub fn reads_from(&self, process: &Process) -> Vec<i32> {
+        task_ids(process.seen_as)
+            .into_iter()
+            .filter_map(|task| read_text(&format!("/proc/{}/task/{task}/syscall", process.seen_as)).ok())
+            .filter_map(|line| Call::parse(&line))
+            .filter(|call| call.family() == Some("read"))
+            .map(|call| call.arguments[0] as i32)
+            .collect()
+    }
+
     /// The value of an environment variable that the process was started with.
     pub fn environment(&self, process: &Process, name: &str) -> Option<String> {
         let bytes = fs::read(format!("/proc/{}/environ", process.seen_as)).ok()?;

@@ -103,6 +103,11 @@ impl ProcessTable {
         Vec::new()
     }
 
+    /// The descriptors that its threads sleep in reading from: not to be seen here.
+    pub fn reads_from(&self, _: &Process) -> Vec<i32> {
+        Vec::new()
+    }
+
     /// The value of an environment variable that the process was started with.
     pub fn environment(&self, process: &Process, name: &str) -> Option<String> {
         let (_, environment) = words_and_environment(&kernel::arguments(process.pid)?)?;

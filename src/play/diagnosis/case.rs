@@ -1,6 +1,6 @@
 //! A miss and all that is known about it, and whose defect it shows.
 
-use super::client::of_client;
+use super::client::{of_client, of_its_manner};
 use super::ending::{closed_first, closed_wrongly};
 use super::evidence::{Change, Evidence, change, evidence, sent};
 use super::server::of_server;
@@ -30,6 +30,7 @@ pub fn diagnose(scene: &Scene, scenario: &Scenario, miss: &Miss, step: Option<us
         .or_else(|| named(closed_wrongly(&case)))
         .or_else(|| case.own().filter(|defect| judges(defect)))
         .or_else(|| named(closed_first(&case)))
+        .or_else(|| named(of_its_manner(&case)))
 }
 
 /// A miss and all that is known about it.

@@ -6,11 +6,12 @@ use nix::sys::signal::Signal;
 use super::case::{Case, accepted_by_us, said};
 use super::evidence::Change;
 use crate::catalogue::Sign;
-use crate::observe::End;
+use crate::observe::{End, Process};
+use crate::play::capture::Capture;
 use crate::play::expect::Subject;
 use crate::play::program::Program;
 use crate::play::steps::Topic;
-use crate::play::verdict::Sends;
+use crate::play::verdict::{Prints, Sends};
 use crate::scenario::{Action, CheckKind, Closed, ExitStatus, Role};
 use crate::tcp::TcpState;
 
@@ -50,7 +51,11 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
     }
     // What nobody has asked for yet tells it, too.
     let behind = case.scene.peers.iter().filter(|(name, _)| accepted_by_us(case.scenario, name));
-    let nuls = behind.map(|(_, peer)| peer.inbox.unread().iter().take_while(|byte| **byte == 0).count()).max();
+    // They stand behind what was typed, not in its place.
+    let behind = behind
+        .map(|(_, peer)| &peer.inbox)
+        .filter(|inbox| inbox.kept().len() > inbox.unread().len() || inbox.unread().iter().any(|byte| *byte != 0));
+    let nuls = behind.map(|inbox| inbox.unread().iter().take_while(|byte| **byte == 0).count()).max();
     match nuls.unwrap_or(0) {
         0 => {}
         1..16 => return Some("client-sends-nul"),
@@ -58,6 +63,10 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
     }
     if never_connected(case, client) {
         return Some("client-never-connects");
+    }
+    // What it does to every line explains what it does to special ones.
+    if let Some(name @ ("client-drops-newline" | "client-waits-for-more")) = of_its_manner(case) {
+        return Some(name);
     }
     let Topic::Check(check, subject) = &case.miss.topic else { return left_early(case, client) };
     match (check, subject) {
@@ -77,7 +86,11 @@ pub fn of_client(case: &Case<'_>) -> Option<&'static str> {
                 match case.scene.request.sends {
                     Sends::Never => Some("client-ignores-input"),
                     Sends::AtTheEnd | Sends::Lines => Some("waits-for-end-of-input"),
+                    Sends::Unended | Sends::Otherwise => None,
                 }
+            }
+            _ if case.evidence.sign == Sign::Silence && holds_input_back(case, client) => {
+                Some("input-left-in-stdio-buffer")
             }
             _ => None,
         },
@@ -139,6 +152,9 @@ fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
             if case.scene.request.sends == Sends::Never {
                 return Some("client-ignores-input");
             }
+            if waits_for_more(case, client) {
+                return Some("client-waits-for-more");
+            }
             if memmem::find(client.stderr.kept(), case.wanted()).is_some() {
                 return Some("prints-on-stderr");
             }
@@ -150,11 +166,40 @@ fn printed(case: &Case<'_>, client: &Program) -> Option<&'static str> {
     }
 }
 
-/// It has ended by itself, and it connects to nobody.
+/// It has read all that came, and sleeps until more comes, though all of the echo is there.
+fn waits_for_more(case: &Case<'_>, client: &Program) -> bool {
+    let Some(socket) = client.pair.and_then(|pair| case.view.socket(pair)) else { return false };
+    let owners = case.scene.owners(case.view, socket.inode);
+    socket.unread == 0
+        && client.stderr.kept().is_empty()
+        && owners.iter().any(|owner| case.scene.reads_socket(owner, socket.inode))
+}
+
+/// The same of the only client.
+fn only_waits_for_more(case: &Case<'_>) -> bool {
+    let clients: Vec<&Program> = case.scene.programs.values().filter(|program| program.role == Role::Client).collect();
+    matches!(clients.as_slice(), [client] if waits_for_more(case, client))
+}
+
+/// It has read lines that were typed at once, has sent the first of them, and sleeps until there is something to read.
+fn holds_input_back(case: &Case<'_>, client: &Program) -> bool {
+    let Some(came) = case.capture().map(Capture::kept) else { return false };
+    let asleep = |process: &&Process| case.scene.sleeps_in(process, &["poll", "select", "epoll_wait"]);
+    client.end.is_none()
+        && client.typing.is_empty()
+        && case.scene.request.sends == Sends::Lines
+        && case.evidence.matched > 0
+        && came.ends_with(b"\n")
+        && came.len() < client.typing.total
+        && case.view.process(client.pid).as_ref().is_some_and(asleep)
+}
+
+/// It connects to nobody.
 fn never_connected(case: &Case<'_>, client: &Program) -> bool {
     let wants_no_connection =
         ["hides-connect-error", "ignores-its-address", "ignores-its-port", "no-usage-check", "takes-bad-address"];
-    matches!(client.end, Some(End::Exited(_)))
+    client.pair.is_none()
+        && !matches!(client.end, Some(End::Signalled(_)))
         && case.scene.request.never_connects
         && !case.is_about(&wants_no_connection)
 }
@@ -183,7 +228,10 @@ fn closed(case: &Case<'_>, client: &Program, wanted: Closed) -> Option<&'static 
         (Closed::Fin, Sign::Reset) => Some("client-resets-at-end"),
         // Its input has ended, and what came is the last line once more.
         (Closed::Fin | Closed::Any, Sign::Open) if case.is_stale() => Some("last-line-sent-twice"),
-        (Closed::Fin | Closed::Any, Sign::Open) => outlived(case, client),
+        (Closed::Fin | Closed::Any, Sign::Open) => outlived(case, client).or_else(|| {
+            let hangs = case.is_about(&["loses-last-line"]).then_some("hangs-at-end-of-input");
+            if waits_for_more(case, client) { Some("client-waits-for-more") } else { hangs }
+        }),
         (Closed::No, Sign::Fin | Sign::Reset) if client.end.is_none() => Some("reconnects-for-each-line"),
         (Closed::No, _) => left_early(case, client),
         _ => None,
@@ -208,6 +256,11 @@ fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'stat
     match (wanted, client.end) {
         (_, Some(End::Signalled(number))) if number == Signal::SIGPIPE as i32 => Some("client-dies-of-sigpipe"),
         (ExitStatus::Code(0), Some(End::Exited(_))) => Some("client-exits-nonzero"),
+        // Its server has left it as well, and it goes round and round.
+        (ExitStatus::Code(0), None) if ends_input && server_has_left(case, client) && spins(case) => {
+            Some("client-spins-when-server-gone")
+        }
+        (ExitStatus::Code(0), None) if ends_input && waits_for_more(case, client) => Some("client-waits-for-more"),
         (ExitStatus::Code(0), None) if ends_input => Some("hangs-at-end-of-input"),
         (ExitStatus::NonZero, Some(End::Exited(0))) if resets => Some("client-hides-reset"),
         (ExitStatus::NonZero, Some(End::Exited(0))) if closes => Some("client-hides-server-end"),
@@ -234,17 +287,44 @@ fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'stat
 
 /// It goes on although the server has gone.
 fn hangs(case: &Case<'_>) -> Option<&'static str> {
-    let spins = case.view.processes.iter().any(|process| process.state == 'R');
     let typed_last = case.scenario.steps.iter().take(case.step?).rev().find_map(|step| match step.action {
         Action::Type { .. } => Some(true),
         Action::Close { .. } | Action::Reset { .. } | Action::Signal { .. } => Some(false),
         _ => None,
     });
-    match (spins, typed_last) {
+    match (spins(case), typed_last) {
         (true, _) => Some("client-spins-when-server-gone"),
         (false, Some(true)) => Some("client-ignores-server-end"),
         // It waited for the echo when the end came, unless the scenario asks for more than that.
         _ if case.is_about(&["client-blind-while-typing", "client-takes-part-for-line"]) => None,
         _ => Some("client-ignores-server-end"),
+    }
+}
+
+/// Whether a process keeps a processor busy.
+fn spins(case: &Case<'_>) -> bool {
+    case.view.processes.iter().any(|process| process.state == 'R')
+}
+
+/// Whether the server's FIN has reached the client.
+fn server_has_left(case: &Case<'_>, client: &Program) -> bool {
+    let left = [TcpState::CloseWait, TcpState::LastAck, TcpState::Closing, TcpState::TimeWait, TcpState::Gone];
+    client.pair.is_some_and(|pair| left.contains(&case.view.state(pair)))
+}
+
+/// What the client does with an ordinary line already, if that can be why data is missed.
+pub fn of_its_manner(case: &Case<'_>) -> Option<&'static str> {
+    let Topic::Check(check, subject) = &case.miss.topic else { return None };
+    let prints = matches!((check, subject), (CheckKind::Stdout(_), Subject::Program(_)));
+    let sends = match (check, subject) {
+        (CheckKind::Receives(_), Subject::Peer(name)) => accepted_by_us(case.scenario, name),
+        _ => false,
+    };
+    match (case.scene.request.sends, case.scene.request.prints) {
+        (Sends::Unended, _) if sends || prints => Some("client-drops-newline"),
+        (Sends::Otherwise, _) if sends || prints => Some("client-alters-line"),
+        (_, Prints::Otherwise) if prints => Some("decorates-output"),
+        (_, Prints::Nothing) if (sends || prints) && only_waits_for_more(case) => Some("client-waits-for-more"),
+        _ => None,
     }
 }

@@ -41,11 +41,14 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
         }
         Sign::Bytes => match case.change() {
             Some(change) => Some(changed(change)),
+            // Already an ordinary line is answered with something else.
+            None if scene.request.answer == Answer::Other => Some("echo-altered"),
             None if is_anothers(case, peer) => mixed_up(model),
             // The echo of what was answered already.
             None if answered && case.is_stale() => Some("extra-byte"),
             None => None,
         },
+        Sign::Silence if is_never_read(case, peer) => Some("never-reads"),
         Sign::Silence if overfed(scene, peer) => mixed_up(model),
         Sign::Silence if model == Some(Model::Thread) && scene.served_at_once() < 2 && waits_for_lock(scene, view) => {
             Some("iterative-server")
@@ -89,6 +92,7 @@ pub fn printed(case: &Case<'_>, client: &str) -> Option<&'static str> {
     let has_printed = scene.programs.get(client).is_none_or(|program| program.stdout.received() > 0);
     match evidence.sign {
         _ if is_unserved(scene, view, client) => unserved(case),
+        Sign::Silence if is_reference && is_never_read(case, client) => Some("never-reads"),
         // The server has read what the client has sent, and waits for more.
         Sign::Silence if is_reference && !has_printed && listens_in_vain(scene, view, client).is_some() => {
             one_behind(case)
@@ -185,6 +189,16 @@ fn mixed_up(model: Option<Model>) -> Option<&'static str> {
 fn waits_for_lock(scene: &Scene, view: &View) -> bool {
     let server = scene.server().and_then(|(_, program)| view.process(program.pid));
     server.is_some_and(|server| scene.sleeps_in(server, &["futex"]))
+}
+
+/// Whether nobody was ever answered, and bytes wait in a peer's connection, which is accepted.
+pub fn is_never_read(case: &Case<'_>, peer: &str) -> bool {
+    let Case { scene, view, .. } = case;
+    let socket = scene.pair(peer).and_then(|pair| view.socket(pair.reversed()));
+    scene.request.ordinary.is_none()
+        && !scene.has_answered()
+        && socket.is_some_and(|socket| socket.unread > 0)
+        && !scene.server_end_owners(view, peer).is_empty()
 }
 
 /// Whether bytes wait in a peer's connection for a process that sleeps in poll.

@@ -196,7 +196,8 @@ pub fn change(came: &[u8], wanted: &[u8], sent: &[u8]) -> Option<Change> {
     let without =
         |bytes: &[u8], left_out: u8| -> Vec<u8> { bytes.iter().copied().filter(|byte| *byte != left_out).collect() };
     let begins = |one: &[u8], other: &[u8]| one.starts_with(other) || other.starts_with(one);
-    if !wanted.contains(&0) && came.contains(&0) && begins(&without(came, 0), wanted) {
+    let printable = without(came, 0);
+    if !wanted.contains(&0) && came.contains(&0) && !printable.is_empty() && begins(&printable, wanted) {
         let longest = came.split(|byte| *byte != 0).map(<[u8]>::len).max().unwrap_or(0);
         let elsewhere = came.windows(2).any(|pair| pair[1] == 0 && pair[0] != b'\n' && pair[0] != 0);
         return Some(match (longest, elsewhere) {
@@ -258,6 +259,7 @@ mod tests {
         assert_eq!(told(b"one\n\0two\n\0", b"one\ntwo\n"), Some(Change::NulAfterLine));
         assert_eq!(told(b"h\0i\0\n\0", b"hi\n"), Some(Change::NulElsewhere));
         assert_eq!(told(&[b"hi\n".as_slice(), &[0; 100]].concat(), b"hi\n"), Some(Change::WholeBuffer));
+        assert_eq!(told(b"\0\0\0", b"hi\n"), None, "nothing of it came");
         assert_eq!(told(b"hi\r\n", b"hi\n"), Some(Change::LineEnds));
         assert_eq!(told(b"hi\n", b"hi\r\n"), Some(Change::LineEnds));
         assert_eq!(told(b"one\n\ntwo\n\n", b"one\ntwo\n"), Some(Change::LineEnds));

@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::case::{Case, accepted_by_us, decisive, ended_undisturbed, server_is_gone};
+use super::client::of_its_manner;
 use super::ending::LONG_SILENCE;
 use crate::catalogue::Sign;
 use crate::play::scene::waits_for_accept;
@@ -33,7 +34,12 @@ impl Case<'_> {
     pub fn own(&self) -> Option<String> {
         let defect = crate::catalogue::find(&self.scenario.defect)?;
         let sign = if server_is_gone(self.scene) { Sign::Dead } else { self.evidence.sign };
-        if !decisive(self.scenario, self.step) || !defect.shows.contains(&sign) || self.is_the_old_story() {
+        if !decisive(self.scenario, self.step)
+            || !defect.shows.contains(&sign)
+            || self.is_the_old_story()
+            // It does not even do right by an ordinary line.
+            || (defect.blames == Role::Client.to_string() && of_its_manner(self).is_some())
+        {
             return None;
         }
         let matched = self.evidence.matched;
@@ -49,9 +55,11 @@ impl Case<'_> {
             "no-reuseaddr" | "reuseport-instead" => self.peer().is_none(),
             "idle-timeout" => self.peer().and_then(|peer| peer.silence).is_none_or(|silence| silence >= LONG_SILENCE),
             // Whose connection stays open, or brings other bytes, has not died.
+            "serves-one-address-only" => matches!(self.evidence.sign, Sign::Fin | Sign::Reset | Sign::Refused),
             "handlers-die-with-parent" => !matches!(self.evidence.sign, Sign::Bytes | Sign::Silence),
             "obeys-words" | "client-obeys-words" => self.lines_taken() >= 2,
             // It differs at a per cent sign.
+            "loses-last-line" => matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),
             "printf-without-format" => {
                 let before = self.wanted().get(..matched).unwrap_or_default();
                 before.ends_with(b"%") || self.missed().starts_with(b"%")
@@ -60,6 +68,11 @@ impl Case<'_> {
             "reads-once-per-line" => matched > 0 || self.evidence.sign != Sign::Bytes,
             "waits-for-end-of-input" => self.peer().is_none_or(|peer| peer.inbox.received() == 0),
             "truncates-long-lines" => matched > 0,
+            // What was kept back is not a part that a write did not take: that ends in the middle of a line.
+            "client-ignores-short-write" if self.evidence.sign == Sign::Bytes => matched > 0 && self.came_too_early(),
+            "client-ignores-short-write" => {
+                matched > 0 && self.capture().is_some_and(|capture| !capture.kept().ends_with(b"\n"))
+            }
             "ignores-its-address" | "ignores-its-port" | "leaves-before-echo" => {
                 self.scene.programs.values().any(|one| one.pair.is_some())
             }

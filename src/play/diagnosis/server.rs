@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::case::{Case, accepted_by_us, decisive, earlier, said, server_is_gone, was_disturbed};
-use super::echo::{printed, received};
+use super::echo::{is_never_read, printed, received};
 use super::evidence::{has_no_handler, is_unserved};
 use crate::catalogue::Sign;
 use crate::observe::{DescriptorKind, End, Process, Socket};
@@ -43,6 +43,9 @@ pub fn of_server(case: &Case<'_>) -> Option<&'static str> {
             Sign::Refused if listener_is_shut(case) => Some("child-shuts-listener-down"),
             Sign::Refused if !case.miss.observed.contains("backlog") => {
                 one_address_only(case).or_else(|| listens_no_more(case))
+            }
+            _ if matches!(case.miss.topic, Topic::Send) && scene.peers.keys().any(|peer| is_never_read(case, peer)) => {
+                Some("never-reads")
             }
             _ if connects || matches!(case.miss.topic, Topic::Send) => unserved(case),
             _ => None,
@@ -128,7 +131,7 @@ fn last_words(case: &Case<'_>) -> Option<&'static str> {
     match server.end? {
         _ if case.is_about(&["exits-after-n-clients"]) && case.scene.connections() >= 3 => None,
         // Another process accepts in its place.
-        End::Exited(0) if is_succeeded(case) => Some("listener-dies-with-handler"),
+        End::Exited(0) if is_succeeded(case) => Some("parent-serves-client"),
         // It leaves without a word.
         // It serves two, and has left when one of them had reset its connection.
         End::Exited(0) if ordinary && has_reset && case.scene.connections() <= 2 => Some("client-error-fatal"),
@@ -284,9 +287,18 @@ fn falls_through(case: &Case<'_>) -> bool {
         return false;
     }
     let said = said(server);
-    let accepts = |process: &&Process| process.pid != server.pid && scene.sleeps_in(process, &["accept"]);
+    let accepts = |process: &&Process| {
+        process.pid != server.pid && (scene.sleeps_in(process, &["accept"]) || spins_without_sockets(scene, process))
+    };
     let served = scene.known.values().any(|known| known.parent == server.pid);
     served && (scene.family(view, name).iter().any(accepts) || (said.contains("accept") && said.contains("bad file")))
+}
+
+/// Whether a process has closed all its sockets and goes round and round: what it accepts on is closed.
+fn spins_without_sockets(scene: &Scene, process: &Process) -> bool {
+    let table = scene.processes.descriptors(process).unwrap_or_default();
+    let is_socket = |kind: &DescriptorKind| matches!(kind, DescriptorKind::Socket(_));
+    process.state == 'R' && !table.is_empty() && !table.iter().any(|descriptor| is_socket(&descriptor.kind))
 }
 
 /// No child was ever reaped: never waits. Some were: waits too seldom, or for the wrong one.
@@ -336,7 +348,7 @@ fn stopped_first(case: &Case<'_>) -> bool {
 fn kept_open(case: &Case<'_>, peer: Option<&str>) -> Option<&'static str> {
     let Case { scene, view, .. } = case;
     let (_, server) = scene.server()?;
-    let forks = scene.request.model.is_none_or(|model| model == Model::Fork);
+    let forks = scene.request.model.map_or_else(|| has_made_a_child(scene), |model| model == Model::Fork);
     let kept = match peer {
         Some(peer) => scene.server_end_owners(view, peer).iter().any(|process| process.pid == server.pid),
         None => lost_descriptors(scene, view) == "parent-keeps-connection",
@@ -401,12 +413,22 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
         (true, true) => "handler-blocks-in-wait",
         (true, false) => "waits-for-each-client",
         (false, _) if process.state == 'R' || case.is_about(&["emfile-fatal"]) => return None,
-        (false, _) if scene.request.model == Some(Model::Thread) && sleeps_in("futex") => "waits-for-each-client",
+        (false, _) if process.threads > 1 && sleeps_in("futex") => "waits-for-each-client",
+        // There is a process for the client, or a thread, and the next one has to wait until it has ended.
+        (false, _) if !falls_through(case) && child_serves(case) => "waits-for-each-client",
         (false, _) if scene.request.model == Some(Model::Event) => "one-client-blocks-all",
         // It serves several, and so is not that; what it lacks for the others does not show.
         (false, _) if scene.served_at_once() > 1 => return None,
         (false, _) => "iterative-server",
     })
+}
+
+/// Whether a child of the server's has a client's connection open.
+fn child_serves(case: &Case<'_>) -> bool {
+    let Case { scene, view, .. } = case;
+    let Some((_, server)) = scene.server() else { return false };
+    let is_child = |process: &&Process| process.parent == server.pid;
+    scene.peers.keys().any(|peer| scene.server_end_owners(view, peer).iter().any(is_child))
 }
 
 /// Connections of clients that have gone are kept, or something else is.
