@@ -198,10 +198,7 @@ fn holds_input_back(case: &Case<'_>, client: &Program) -> bool {
 fn never_connected(case: &Case<'_>, client: &Program) -> bool {
     let wants_no_connection =
         ["hides-connect-error", "ignores-its-address", "ignores-its-port", "no-usage-check", "takes-bad-address"];
-    client.pair.is_none()
-        && !matches!(client.end, Some(End::Signalled(_)))
-        && case.scene.request.never_connects
-        && !case.is_about(&wants_no_connection)
+    client.pair.is_none() && case.scene.request.never_connects && !case.is_about(&wants_no_connection)
 }
 
 /// It has ended, or closed, though its input goes on, and so does the server.
@@ -279,7 +276,14 @@ fn ended(case: &Case<'_>, client: &Program, wanted: ExitStatus) -> Option<&'stat
         (ExitStatus::NonZero, None)
             if client.pair.is_none() && !case.is_about(&["takes-bad-address", "no-usage-check"]) =>
         {
-            Some("ignores-connect-error")
+            // One that sleeps for a time will try again.
+            let process = case.view.process(client.pid);
+            let tries_again = process.is_some_and(|process| case.scene.sleeps_in(process, &["sleep"]));
+            match (case.scene.request.never_connects, tries_again) {
+                (true, _) => Some("client-never-connects"),
+                (false, true) => None,
+                (false, false) => Some("ignores-connect-error"),
+            }
         }
         _ => None,
     }
@@ -301,9 +305,9 @@ fn hangs(case: &Case<'_>) -> Option<&'static str> {
     }
 }
 
-/// Whether a process keeps a processor busy.
+/// Whether a process keeps a processor busy. What a thread beside the first one does the probe has seen.
 fn spins(case: &Case<'_>) -> bool {
-    case.view.processes.iter().any(|process| process.state == 'R')
+    case.scene.request.client_spins || case.view.processes.iter().any(|process| process.state == 'R')
 }
 
 /// Whether the server's FIN has reached the client.

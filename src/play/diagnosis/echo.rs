@@ -48,6 +48,8 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
             None if answered && case.is_stale() => Some("extra-byte"),
             None => None,
         },
+        // What was answered already.
+        Sign::Excess if case.is_stale() => Some("extra-byte"),
         Sign::Silence if is_never_read(case, peer) => Some("never-reads"),
         Sign::Silence if overfed(scene, peer) => mixed_up(model),
         Sign::Silence if model == Some(Model::Thread) && scene.served_at_once() < 2 && waits_for_lock(scene, view) => {

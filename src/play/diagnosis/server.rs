@@ -402,6 +402,12 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
             && socket.state != TcpState::Listen
             && !scene.owners(view, socket.inode).is_empty()
     });
+    // It sleeps until one of many descriptors is ready, and the one that is is not among them.
+    let watches = ["poll", "select", "epoll_wait"].into_iter().any(sleeps_in);
+    let answered = scene.request.ordinary.is_some() || scene.has_answered();
+    if watches && answered && scene.request.model == Some(Model::Event) {
+        return (!case.is_about(&["emfile-fatal"])).then_some("forgets-a-client");
+    }
     if !served {
         // One that has answered somebody does accept; why it does not now, the scenario knows best.
         let answered =
