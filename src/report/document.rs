@@ -179,9 +179,9 @@ pub struct Failure {
 pub struct Excerpt {
     /// The number of the first line, counted from 1.
     pub first_line: usize,
-    /// The lines.
+    /// The lines; of a long one the part that has the place in it.
     pub lines: Vec<String>,
-    /// The first character that is meant, in the line of the failure, counted from 1.
+    /// The first character that is meant, in what is shown of the line of the failure, counted from 1.
     pub column: usize,
     /// How many characters are meant.
     pub length: usize,

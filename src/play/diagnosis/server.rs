@@ -406,7 +406,9 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
     let watches = ["poll", "select", "epoll_wait"].into_iter().any(sleeps_in);
     let answered = scene.request.ordinary.is_some() || scene.has_answered();
     if watches && answered && scene.request.model == Some(Model::Event) {
-        return (!case.is_about(&["emfile-fatal"])).then_some("forgets-a-client");
+        // Or it is told to look at one client alone.
+        let alone = case.is_about(&["one-client-blocks-all"]).then_some("one-client-blocks-all");
+        return if case.is_about(&["emfile-fatal"]) { None } else { alone.or(Some("forgets-a-client")) };
     }
     if !served {
         // One that has answered somebody does accept; why it does not now, the scenario knows best.
