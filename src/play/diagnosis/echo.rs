@@ -21,8 +21,8 @@ pub fn received(case: &Case<'_>, peer: &str, wanted: &[u8]) -> Option<&'static s
     let matched = case.evidence.matched;
     match case.evidence.sign {
         Sign::Unserved => unserved(case),
-        Sign::Fin | Sign::Reset if is_closed_unserved(case) && !has_been_read(case, peer) => {
-            Some(closed_unserved(model))
+        Sign::Fin | Sign::Reset if is_closed_unserved(case) => {
+            Some(if has_been_read(case, peer) { "closed-too-early" } else { closed_unserved(model) })
         }
         Sign::Silence | Sign::Fin if matched == 0 && wanted.first() == Some(&0) && scene.has_answered() => {
             Some("data-taken-for-string")
