@@ -86,6 +86,59 @@ fn a_server_that_never_listens_is_said_not_to() {
     assert!(observed.contains("nothing listens on port 9877"), "{observed}");
 }
 
+/// The daytime server of UNPv1 §4.6, which answers with the time whatever its client says. Its port is its argument.
+const DAYTIME: &str = r#"
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 9877) };
+  int on = 1, listenfd = socket(AF_INET, SOCK_STREAM, 0);
+  setsockopt(listenfd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  bind(listenfd, (struct sockaddr *)&addr, sizeof addr);
+  listen(listenfd, 10);
+  for (;;) {
+    int connfd = accept(listenfd, NULL, NULL);
+    if (write(connfd, "noon\r\n", 6) < 0) return 1;
+    close(connfd);
+  }
+}
+"#;
+
+/// A scenario of one's own can be about a server that echoes nothing.
+#[rstest]
+#[case::another_service("service   = 'other'\n", "noon", 0, "pass")]
+#[case::another_service_that_fails("service   = 'other'\n", "midnight", 1, "fail")]
+#[case::taken_for_an_echo_server("", "noon", 1, "fail")]
+fn a_server_can_be_no_echo_server(
+    #[case] service: &str,
+    #[case] time: &str,
+    #[case] wanted: i32,
+    #[case] verdict: &str,
+) {
+    let folder = folder();
+    let server = compile(folder.path(), "daytime", DAYTIME);
+    let suite = folder.path().join("own");
+    fs::create_dir(&suite).expect("it can be made");
+    let scenario = format!(
+        "title     = 'The time comes, and then the end'\nreference = 'UNPv1 §4.6'\nlevel     = 'must'\n\
+         tests     = 'server'\ndefect    = 'tells-no-time'\n{service}steps = [\n  {{ start = \"server\" }},\n  \
+         {{ connect = \"c1\" }},\n  {{ expect = \"c1\", receives = \"{time}\\r\\n\", closed = \"fin\" }},\n]\n"
+    );
+    fs::write(suite.join("daytime.toml"), scenario).expect("it can be written");
+    let command = format!("{server} {{port}}");
+    let (code, document) = report(&["--server", &command, "--scenarios", &path(&suite)]);
+    assert_eq!(code, wanted, "{document:#}");
+    let played = only(&document);
+    assert_eq!(text(&played["verdict"]), verdict, "{played:#}");
+    if service.is_empty() {
+        assert!(text(&played["failure"]["expected"]).starts_with("one more client receives"), "{played:#}");
+    } else {
+        assert!(played["failure"]["defect"].is_null(), "blamed for what an echo server does wrong: {played:#}");
+    }
+}
+
 #[test]
 fn a_server_on_another_port_is_told_which() {
     let folder = folder();

@@ -21,6 +21,7 @@ tests     = "server"
 defect    = "echo-altered"
 # Leave this out if it applies to every server; handlers and children restrict it by themselves.
 # models  = ["fork", "prefork", "thread", "event"]
+# service = "other"                      # it is no echo server
 about     = """
 What it does and why, for a reader who sees it fail."""
 

@@ -11,8 +11,8 @@ use crate::scenario::Role;
 
 impl Scene {
     /// Is the server alive, listening, serving a fresh client that leaves no more behind than any other does? Has any
-    /// process crashed?
-    pub fn look_again(&mut self) -> Result<(), Stop> {
+    /// process crashed? A server that is no echo server has to be there for one more client, and that is all.
+    pub fn look_again(&mut self, echoes: bool) -> Result<(), Stop> {
         self.clear_away()?;
         let crashed = self.known.iter().find_map(|((pid, _), known)| Some((*pid, &known.program, known.crash()?)));
         // Who is the player's own child may be reaped before it is seen as a zombie.
@@ -33,6 +33,9 @@ impl Scene {
         let mut before = self.leftovers(&name)?;
         self.note("looking again: one more client");
         let to = self.address();
+        if !echoes {
+            return self.reach("one more client", to);
+        }
         let Some(ordinary) = self.request.ordinary else {
             // Not even an ordinary client can leave this server as it should: other scenarios are about that.
             return self.call("one more client", to);

@@ -47,7 +47,7 @@ impl Scene {
                 }
             }
         }
-        match self.look_again() {
+        match self.look_again(scenario.echoes) {
             Ok(()) => Outcome::Pass,
             Err(Stop::Outcome(outcome)) => outcome,
             Err(Stop::Miss(miss)) => self.fail(scenario, &miss, None),

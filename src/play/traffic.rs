@@ -243,11 +243,7 @@ impl Scene {
     /// Connects, sends a line and reads its echo.
     pub fn call(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
         let line = Payload::from(Form::Bytes(format!("{name}\n").into_bytes()));
-        let peer = match Peer::connect(to, Room::Usual, PATIENCE) {
-            Ok(peer) => peer,
-            Err(error) => return miss(Topic::Connect, format!("{name} connects to {to}"), error.to_string()),
-        };
-        self.add_peer(name, peer);
+        self.reach(name, to)?;
         if let Some(peer) = self.peers.get_mut(name) {
             peer.outbox.queue(line.bytes());
         }
@@ -260,6 +256,17 @@ impl Scene {
             return miss(Topic::Check(check, subject), expected, observed);
         }
         Ok(())
+    }
+
+    /// Connects.
+    pub fn reach(&mut self, name: &str, to: SocketAddr) -> Result<(), Stop> {
+        match Peer::connect(to, Room::Usual, PATIENCE) {
+            Ok(peer) => {
+                self.add_peer(name, peer);
+                Ok(())
+            }
+            Err(error) => miss(Topic::Connect, format!("{name} connects to {to}"), error.to_string()),
+        }
     }
 
     /// Closes, and waits until the server's end is closed by everybody that had it open.

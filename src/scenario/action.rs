@@ -103,6 +103,8 @@ pub struct Scenario {
     pub models: Option<BTreeSet<Model>>,
     /// Whether it is about servers that are executed with a connected socket.
     pub launch_inetd: bool,
+    /// Whether its server is an echo server.
+    pub echoes: bool,
     /// What is done and what must be observed.
     pub steps: Vec<Step>,
     /// The text that it was read from.

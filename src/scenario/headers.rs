@@ -60,4 +60,12 @@ pub const HEADERS: &[Header] = &[
         required: false,
         about: "It is about servers that are executed with a connected socket: played with `--launch inetd` only.",
     },
+    Header {
+        name: "service",
+        value: Kind::OneOf(&["other"]),
+        required: false,
+        about: "It is about a server that is no echo server: the last look asks only whether one more client can \
+                connect, not for its echo. Without an echo forkspec cannot find out the server's model: declare it with \
+                `--model`.",
+    },
 ];

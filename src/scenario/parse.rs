@@ -107,6 +107,7 @@ fn document(id: &str, source: &Source, table: &DeTable<'_>, reader: &mut Reader<
         about: header.word("about").unwrap_or_default().trim().to_owned(),
         models,
         launch_inetd: header.word("launch").is_some(),
+        echoes: header.word("service").is_none(),
         steps,
         source: source.clone(),
     })

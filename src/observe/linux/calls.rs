@@ -149,6 +149,7 @@ impl Call {
             libc::SYS_connect => "connect",
             libc::SYS_futex => "futex",
             libc::SYS_nanosleep | libc::SYS_clock_nanosleep => "sleep",
+            _ if self.awaits_child() => "vfork",
             number => return older_family(number),
         })
     }
