@@ -422,11 +422,11 @@ pub fn unserved(case: &Case<'_>) -> Option<&'static str> {
         (true, false) => "waits-for-each-client",
         (false, _) if process.state == 'R' || case.is_about(&["emfile-fatal"]) => return None,
         (false, _) if process.threads > 1 && sleeps_in("futex") => "waits-for-each-client",
-        // There is a process for the client, or a thread, and the next one has to wait until it has ended.
-        (false, _) if !falls_through(case) && child_serves(case) => "waits-for-each-client",
         (false, _) if scene.request.model == Some(Model::Event) => "one-client-blocks-all",
         // It serves several, and so is not that; what it lacks for the others does not show.
         (false, _) if scene.served_at_once() > 1 => return None,
+        // There is a process for the client, and the next one has to wait until it has ended.
+        (false, _) if scene.request.model == Some(Model::Fork) && child_serves(case) => "waits-for-each-client",
         (false, _) => "iterative-server",
     })
 }
