@@ -14,7 +14,6 @@ use std::fs;
 use std::process::Command;
 
 use common::{both, folder, forkspec, output, path, root, status, stderr, stdout, text};
-use predicates::str::is_empty;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 use rstest::rstest;
 use runs::{Told, hostile, tell};
@@ -246,7 +245,7 @@ fn a_table_has_a_line_for_each_report() {
     let file = |name: &str| path(&folder.path().join(name));
     let play = |name: &str, words: &[&str]| {
         let report = format!("json={}", file(name));
-        forkspec().args(["run", "startup", "--report", &report]).args(words).assert().stderr(is_empty());
+        forkspec().args(["run", "startup", "--report", &report]).args(words).output().expect("it can be executed");
     };
     play("ada.json", &[]);
     play("blaise, the second.json", &["--server", "true"]);
