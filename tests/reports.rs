@@ -14,6 +14,7 @@ use std::fs;
 use std::process::Command;
 
 use common::{both, folder, forkspec, output, path, root, status, stderr, stdout, text};
+use predicates::str::is_empty;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 use rstest::rstest;
 use runs::{Told, hostile, tell};
@@ -22,8 +23,8 @@ use serde_json::Value;
 /// Programs that give every verdict but `error`, and words for a run of them.
 #[rstest]
 #[case::conforms(&["startup"], None)]
-#[case::fails(&["termination", "startup"], Some("true"))]
-#[case::fails_and_skips(&["--model", "event", "termination"], Some("true"))]
+#[case::fails(&["termination", "startup"], Some("true {port}"))]
+#[case::fails_and_skips(&["--model", "event", "termination"], Some("true {port}"))]
 fn reports_of_all_formats_agree(#[case] words: &[&str], #[case] server: Option<&str>) {
     let told = tell(words, server);
     let scenarios = told.json["scenarios"].as_array().expect("a list");
@@ -245,10 +246,10 @@ fn a_table_has_a_line_for_each_report() {
     let file = |name: &str| path(&folder.path().join(name));
     let play = |name: &str, words: &[&str]| {
         let report = format!("json={}", file(name));
-        forkspec().args(["run", "startup", "--report", &report]).args(words).output().expect("it can be executed");
+        forkspec().args(["run", "startup", "--report", &report]).args(words).assert().stderr(is_empty());
     };
     play("ada.json", &[]);
-    play("blaise, the second.json", &["--server", "true"]);
+    play("blaise, the second.json", &["--server", "true {port}"]);
     let (ada, blaise) = (file("ada.json"), file("blaise, the second.json"));
     let output = output(&["table", &ada, &blaise]);
     assert_eq!(status(&output), 0, "{}", both(&output));
