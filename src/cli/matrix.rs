@@ -14,7 +14,7 @@ use crate::matrix::{Fixture, Grid, Row};
 use crate::play::plural;
 use crate::report::{Format, Wanted};
 use crate::run::{Plan, Settings, run};
-use crate::scenario::{Filter, Role, Suite, SuiteError, nearest, standard};
+use crate::scenario::{Filter, Role, Suite, nearest, standard};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -53,7 +53,10 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
         complain("no fixture is there: a fixture is a manifest, NAME.toml, beside its program");
         return Err(Exit::NothingMatched);
     }
-    warn_of_slips(&fixtures, &suite).map_err(|error| usage(&error))?;
+    // Of one's own suite the standard one's names are no slips.
+    let others =
+        if args.scenarios.is_empty() { Suite::default() } else { standard().map_err(|error| usage(&error))? };
+    warn_of_slips(&fixtures, [&suite, &others]);
     let interrupted = interrupt::flag();
     let shown = !args.report.iter().any(Wanted::on_stdout);
     let wanted = |suite: &Suite| {
@@ -105,10 +108,8 @@ fn play(args: &MatrixArgs) -> Result<Grid, Exit> {
 }
 
 /// A scenario that a manifest names may be another suite's; a slip is likelier.
-fn warn_of_slips(fixtures: &[Fixture], suite: &Suite) -> Result<(), SuiteError> {
-    let standard = standard()?;
-    let ids: BTreeSet<&str> =
-        [suite, &standard].iter().flat_map(|suite| &suite.scenarios).map(|one| &*one.id).collect();
+fn warn_of_slips(fixtures: &[Fixture], suites: [&Suite; 2]) {
+    let ids: BTreeSet<&str> = suites.iter().flat_map(|suite| &suite.scenarios).map(|one| &*one.id).collect();
     for fixture in fixtures {
         for name in fixture.fails.iter().chain(&fixture.may_fail) {
             if ids.iter().any(|id| name.matches(id)) {
@@ -119,7 +120,6 @@ fn warn_of_slips(fixtures: &[Fixture], suite: &Suite) -> Result<(), SuiteError> 
             warnln!("warning: fixture `{}` names `{name}`, which is no scenario{help}", fixture.id);
         }
     }
-    Ok(())
 }
 
 fn settings(fixture: &Fixture, command: Vec<String>, args: &MatrixArgs) -> Result<Settings, Exit> {

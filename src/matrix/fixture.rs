@@ -166,19 +166,21 @@ impl Fixture {
             (None, None) => Some(C_COMPILER),
             (None, Some(_)) => None,
         };
-        let mut programs = Vec::new();
-        for command in [compiler, self.interpreter.as_deref()] {
-            programs.push(match command.map(split) {
-                None => None,
-                Some(Ok(words)) => Some(words),
-                Some(Err(CommandError::NotFound(name))) if command != Some(C_COMPILER) => {
-                    return Ok(Err(Unavailable(format!("{name} is not installed"))));
-                }
-                Some(Err(error)) => return Err(FixtureError::Program(self.source.clone(), error)),
-            });
-        }
-        let interpreter = programs.pop().flatten();
-        let program = match programs.pop().flatten() {
+        let words = |command: Option<&str>| command.map(split).transpose();
+        let (compiler, interpreter) = match (words(compiler), words(self.interpreter.as_deref())) {
+            (Ok(compiler), Ok(interpreter)) => (compiler, interpreter),
+            (Err(error), _) | (_, Err(error)) => {
+                let of_its_own = self.compiler.is_some() || self.interpreter.is_some();
+                return match error {
+                    // Without the C compiler nothing would be proved.
+                    CommandError::NotFound(name) if of_its_own => {
+                        Ok(Err(Unavailable(format!("{name} is not installed"))))
+                    }
+                    error => Err(FixtureError::Program(self.source.clone(), error)),
+                };
+            }
+        };
+        let program = match compiler {
             Some(compiler) => self.compile(&compiler, cache)?,
             None => self.source.clone(),
         };

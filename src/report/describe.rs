@@ -142,3 +142,27 @@ impl Excerpt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// What is meant stands where the excerpt says, and no line is longer than can be shown.
+    #[rstest]
+    #[case::at_the_beginning("{ send = ", 300)]
+    #[case::far_to_the_right(&"x".repeat(500), 300)]
+    #[case::short("{ send = ", 3)]
+    fn long_lines_are_cut(#[case] before: &str, #[case] after: usize) {
+        let line = format!("{before}HERE{}", "y".repeat(after));
+        let text = format!("{}\n{line}\nlast\n", "z".repeat(200));
+        let source = Source { path: "a.toml".into(), text: text.clone(), embedded: false };
+        let start = text.find("HERE").expect("it is there");
+        let excerpt = Excerpt::of(&source, &(start..start + 4));
+        let shown: Vec<char> = excerpt.lines[1].chars().collect();
+        assert_eq!(shown[excerpt.column - 1..][..excerpt.length].iter().collect::<String>(), "HERE");
+        assert!(excerpt.lines.iter().all(|line| line.chars().count() <= WIDEST), "{excerpt:?}");
+        assert_eq!(excerpt.lines[1] == line, line.len() <= WIDEST, "only what is too long is cut");
+    }
+}

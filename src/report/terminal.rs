@@ -9,6 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, NamedSource};
 
 use super::document::{Conclusion, Document, Environment, Excerpt, Failure, Scenario, Subject, Word};
 use super::text::plain;
+use crate::play::plural;
 use crate::scenario::{Located, Mistakes, Role, Span};
 use crate::stage::Isolation;
 
@@ -154,8 +155,8 @@ impl Terminal {
         put(
             out,
             format_args!(
-                "\n{BOLD}{played} scenario{}{BOLD:#}{} in {:.0} ms: {} passed, {} failed{}{} — {style}{conclusion}{style:#}\n",
-                if played == 1 { "" } else { "s" },
+                "\n{BOLD}{}{BOLD:#}{} in {:.0} ms: {} passed, {} failed{}{} — {style}{conclusion}{style:#}\n",
+                plural(played as u64, "scenario", "scenarios"),
                 share.unwrap_or_default(),
                 summary.duration_ms,
                 summary.pass,

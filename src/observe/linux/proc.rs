@@ -91,23 +91,14 @@ impl ProcessTable {
 
     /// The system calls that the threads of a process sleep in, by the names that scenarios use; `?` for others.
     pub fn asleep_in(&self, process: &Process) -> Vec<String> {
-        task_ids(process.seen_as)
-            .into_iter()
-            .filter_map(|task| read_text(&format!("/proc/{}/task/{task}/syscall", process.seen_as)).ok())
-            .filter_map(|line| Call::parse(&line))
+        calls(process)
             .map(|call| call.family().map_or_else(|| format!("call {}", call.number), str::to_owned))
             .collect()
     }
 
     /// The descriptors that its threads sleep in reading from.
     pub fn reads_from(&self, process: &Process) -> Vec<i32> {
-        task_ids(process.seen_as)
-            .into_iter()
-            .filter_map(|task| read_text(&format!("/proc/{}/task/{task}/syscall", process.seen_as)).ok())
-            .filter_map(|line| Call::parse(&line))
-            .filter(|call| call.family() == Some("read"))
-            .map(|call| call.arguments[0] as i32)
-            .collect()
+        calls(process).filter(|call| call.family() == Some("read")).map(|call| call.arguments[0] as i32).collect()
     }
 
     /// The value of an environment variable that the process was started with.
@@ -137,6 +128,13 @@ pub(super) fn read_text(path: &str) -> io::Result<String> {
     let mut buffer = [0u8; 4096];
     let length = File::open(path)?.read(&mut buffer)?;
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// The system calls that a process's threads sleep in.
+fn calls(process: &Process) -> impl Iterator<Item = Call> {
+    let pid = process.seen_as;
+    let line = move |task| read_text(&format!("/proc/{pid}/task/{task}/syscall")).ok();
+    task_ids(pid).into_iter().filter_map(line).filter_map(|line| Call::parse(&line))
 }
 
 /// The threads of a process.

@@ -225,10 +225,11 @@ fn closed(case: &Case<'_>, client: &Program, wanted: Closed) -> Option<&'static 
         (Closed::Fin, Sign::Reset) => Some("client-resets-at-end"),
         // Its input has ended, and what came is the last line once more.
         (Closed::Fin | Closed::Any, Sign::Open) if case.is_stale() => Some("last-line-sent-twice"),
-        (Closed::Fin | Closed::Any, Sign::Open) => outlived(case, client).or_else(|| {
-            let hangs = case.is_about(&["loses-last-line"]).then_some("hangs-at-end-of-input");
-            if waits_for_more(case, client) { Some("client-waits-for-more") } else { hangs }
-        }),
+        (Closed::Fin | Closed::Any, Sign::Open) => {
+            let waits = || waits_for_more(case, client).then_some("client-waits-for-more");
+            let hangs = || case.is_about(&["loses-last-line"]).then_some("hangs-at-end-of-input");
+            outlived(case, client).or_else(waits).or_else(hangs)
+        }
         (Closed::No, Sign::Fin | Sign::Reset) if client.end.is_none() => Some("reconnects-for-each-line"),
         (Closed::No, _) => left_early(case, client),
         _ => None,

@@ -54,12 +54,12 @@ impl Case<'_> {
             "never-accepts" => self.view.sockets.iter().any(waits_for_accept),
             "no-reuseaddr" | "reuseport-instead" => self.peer().is_none(),
             "idle-timeout" => self.peer().and_then(|peer| peer.silence).is_none_or(|silence| silence >= LONG_SILENCE),
-            // Whose connection stays open, or brings other bytes, has not died.
             "serves-one-address-only" => matches!(self.evidence.sign, Sign::Fin | Sign::Reset | Sign::Refused),
+            // Whose connection stays open, or brings other bytes, has not died.
             "handlers-die-with-parent" => !matches!(self.evidence.sign, Sign::Bytes | Sign::Silence),
             "obeys-words" | "client-obeys-words" => self.lines_taken() >= 2,
-            // It differs at a per cent sign.
             "loses-last-line" => matches!(self.miss.topic, Topic::Check(CheckKind::Receives(_), _)),
+            // It differs at a per cent sign.
             "printf-without-format" => {
                 let before = self.wanted().get(..matched).unwrap_or_default();
                 before.ends_with(b"%") || self.missed().starts_with(b"%")
